@@ -1,0 +1,179 @@
+"""Configurations of search (section 3.1, appendix A.4) and learning (sections 4.1 and 4.2, appendix A.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from repsearch import checks
+
+
+def _check_choices(config: object) -> None:
+    """Raise `InputError` for a field declared as `Literal[...]` that holds anything else."""
+    hints = get_type_hints(type(config))
+    for field in fields(config):  # type: ignore[arg-type]
+        options = get_args(hints[field.name])
+        if options and all(isinstance(option, str) for option in options):
+            checks.one_of(field.name, getattr(config, field.name), options)
+
+
+@dataclass(frozen=True)
+class LayerSearch:
+    """How one search layer is searched: a row of the table in appendix A.4.
+
+    Args:
+        generations: how many times parents are selected and reproduce.
+        strength: alpha, the noise of a refiner as a share of its parents' standard deviation.
+        boost: an explorer's noise is `strength * boost`.
+        blur: passes of 3x3 average pooling over each child; unused for logits.
+    """
+
+    generations: int
+    strength: float
+    boost: float = 1.0
+    blur: int = 0
+
+    def __post_init__(self) -> None:
+        checks.positive_int("generations", self.generations)
+        checks.positive_float("strength", self.strength)
+        checks.positive_float("boost", self.boost)
+        checks.positive_int("blur", self.blur, minimum=0)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Everything that decides what a search finds, beside the network, the image, its label and the seed.
+
+    Args:
+        schedule: one `LayerSearch` a search layer: the blocks in order, then the logits.
+        parents, explorers, refiners: how the population is made up; 20 + 100 + 120 in the paper.
+        input_noise: noise on the copies of the input that start the search, as a share of each channel's
+            standard deviation in that image.
+
+    What the paper leaves open; the first option is our reading:
+        noise: mutation noise is drawn for every "pixel", or once for each channel's "map".
+        blurred: smoothing acts on the whole "child", or on the "noise" alone.
+        border: average pooling counts the "zeros" beyond the border, or only positions "inside".
+        normalise: whether each child is normalised over channels and positions.
+        refine_from: parents of refiners are "parents and explorers", or "parents" alone.
+        pairs: the two parents are drawn "with replacement", or are "distinct".
+        statistics: BatchNorm uses "frozen" statistics, or those of the "candidates" being evaluated. The second
+            ties the images of a shard to each other, and the best fitness may then fall.
+        shard: consecutive images written to disk as one file, and searched together with "candidates".
+
+    Raises:
+        InputError: a value out of range, or fewer than `parents` in the population.
+
+    Example:
+        >>> config = SearchConfig(schedule=(LayerSearch(5, 0.3, 5, 5), LayerSearch(5, 0.1)))
+        >>> config.population
+        240
+    """
+
+    schedule: tuple[LayerSearch, ...]
+    parents: int = 20
+    explorers: int = 100
+    refiners: int = 120
+    input_noise: float = 0.3
+    noise: Literal["pixel", "map"] = "pixel"
+    blurred: Literal["child", "noise"] = "child"
+    border: Literal["zeros", "inside"] = "zeros"
+    normalise: bool = True
+    refine_from: Literal["parents and explorers", "parents"] = "parents and explorers"
+    pairs: Literal["with replacement", "distinct"] = "with replacement"
+    statistics: Literal["frozen", "candidates"] = "frozen"
+    shard: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.schedule:
+            raise checks.InputError("schedule: expected one LayerSearch a search layer, found none")
+        checks.positive_int("parents", self.parents)
+        checks.positive_int("explorers", self.explorers, minimum=0)
+        checks.positive_int("refiners", self.refiners, minimum=0)
+        if self.explorers + self.refiners < 1:
+            raise checks.InputError("explorers=0, refiners=0: the population cannot be smaller than parents + 1")
+        if self.pairs == "distinct" and self.parents < 2:
+            raise checks.InputError("parents=1: pairs='distinct' needs at least 2")
+        checks.positive_float("input_noise", self.input_noise)
+        checks.positive_int("shard", self.shard)
+        _check_choices(self)
+
+    @property
+    def population(self) -> int:
+        """Candidates an image has at a time."""
+        return self.parents + self.explorers + self.refiners
+
+
+def split_population(population: int, parents: int) -> dict[str, int]:
+    """Parents, explorers and refiners of a population, children shared out 100 : 120 as in the paper.
+
+    Example:
+        >>> split_population(240, 20)
+        {'parents': 20, 'explorers': 100, 'refiners': 120}
+    """
+    checks.positive_int("parents", parents)
+    checks.positive_int("population", population)
+    if population <= parents:
+        raise checks.InputError(
+            f"population={population}: expected more than parents={parents}; raise one or lower the other"
+        )
+    explorers = round((population - parents) * 100 / 220)
+    return {"parents": parents, "explorers": explorers, "refiners": population - parents - explorers}
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """How a network is trained, by regression to targets or by the SGD baseline.
+
+    Args:
+        epochs: passes over the training images.
+        batch: images a step; the batches are the same in every epoch.
+        learning_rate: peak step size for losses averaged over the batch.
+        momentum: Nesterov momentum.
+        head_weight: lambda of section 4.2. Body and head see separate losses, so under plain SGD it only
+            scales the head's learning rate.
+        skip: search layers whose targets are not regressed to, such as ("block0",).
+        squares: a layer's squared error is the "mean" over its elements, or their "sum" as literally written.
+        normalise_output: whether the network's activations are normalised before they are compared.
+        augment: flip and 2-pixel padded crop; the target of the plain image serves all its variants.
+        precision: "bfloat16" runs the forward pass under autocast; weights, losses and steps stay float32.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    epochs: int = 90
+    batch: int = 2000
+    learning_rate: float = 1.0
+    momentum: float = 0.85
+    head_weight: float = 0.03
+    skip: tuple[str, ...] = ()
+    squares: Literal["mean", "sum"] = "mean"
+    normalise_output: bool = False
+    augment: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        checks.positive_int("epochs", self.epochs)
+        checks.positive_int("batch", self.batch, minimum=2)
+        checks.positive_float("learning_rate", self.learning_rate)
+        checks.positive_float("head_weight", self.head_weight)
+        if not 0 <= self.momentum < 1:
+            raise checks.InputError(f"momentum={self.momentum!r}: expected a number from 0 to below 1")
+        _check_choices(self)
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """A configuration as JSON writes and reads it: tuples are lists.
+
+    Example:
+        >>> as_dict(LayerSearch(300, 0.3, 5, 5))
+        {'generations': 300, 'strength': 0.3, 'boost': 5, 'blur': 5}
+    """
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "__dataclass_fields__"):
+            return as_dict(value)
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+    return {field.name: plain(getattr(config, field.name)) for field in fields(config)}

@@ -1,0 +1,297 @@
+"""Networks that offer a stem, a list of blocks and a head: the paper's two (appendix A.1), and anybody's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from repsearch import checks
+from repsearch.checks import InputError
+from repsearch.data import Dataset
+from repsearch.operators import normalise
+from repsearch.presets import Preset
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """What search and learning ask of a network: an `nn.Module` with these three, applied in this order."""
+
+    stem: nn.Module
+    blocks: Sequence[nn.Module]
+    head: nn.Module
+
+
+class Network(nn.Module):
+    """A network cut into the parts that search works on: head(blocks[-1](... blocks[0](stem(x)))).
+
+    Args:
+        stem: images to the input of the first block.
+        blocks: each maps (B, C, H, W) to (B, C', H', W'); their outputs are the search layers.
+        head: the last block's output to logits (B, classes).
+
+    Example:
+        >>> body = [nn.Sequential(nn.Conv2d(8, 8, 3), nn.GELU()) for _ in range(2)]
+        >>> network = Network(nn.Conv2d(3, 8, 1), body, nn.Sequential(nn.Flatten(), nn.LazyLinear(10)))
+        >>> [tuple(h.shape) for h in activations(network, torch.zeros(1, 3, 8, 8))]
+        [(1, 8, 6, 6), (1, 8, 4, 4), (1, 10)]
+    """
+
+    def __init__(self, stem: nn.Module, blocks: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, C, H, W)."""
+        return activations(self, images)[-1]
+
+
+def activations(network: nn.Module, images: Tensor, sever_head: bool = False) -> list[Tensor]:
+    """The search layers H(0), ..., H(L-1) of images (B, C, H, W): every block's output, then the logits.
+
+    Args:
+        network: offers stem, blocks and head.
+        images: (B, C, H, W), on the network's device.
+        sever_head: put the stop-gradient sg of section 4.2 between the last block and the head.
+    """
+    parts = check_network(network)
+    H, layers = parts.stem(images), []
+    for block in parts.blocks:
+        H = block(H)
+        layers.append(H)
+    layers.append(parts.head(H.detach() if sever_head else H))
+    return layers
+
+
+def rest(network: nn.Module, layer: int, H: Tensor) -> Tensor:
+    """Logits from the activations H (B, ...) of search layer `layer`: the rest of the forward pass."""
+    parts = check_network(network)
+    if layer == len(parts.blocks):
+        return H
+    for block in parts.blocks[layer + 1 :]:
+        H = block(H)
+    logits: Tensor = parts.head(H)
+    return logits
+
+
+def layer_names(network: nn.Module) -> tuple[str, ...]:
+    """Names of the search layers: "block0", "block1", ..., "logits"."""
+    return (*(f"block{i}" for i in range(len(check_network(network).blocks))), "logits")
+
+
+def check_network(network: nn.Module) -> Searchable:
+    """`network` itself; `InputError` if it lacks a stem, blocks or a head."""
+    for part in ("stem", "blocks", "head"):
+        if not hasattr(network, part):
+            raise InputError(f"network: {type(network).__name__} has no {part}; wrap it: Network(stem, blocks, head)")
+    if len(network.blocks) == 0:  # type: ignore[arg-type]
+        raise InputError("network: blocks is empty; search needs at least one block")
+    return network  # type: ignore[return-value]
+
+
+# --- the paper's networks ---------------------------------------------------------------------------------------------
+
+
+def convnet(
+    images: Tensor,
+    classes: int,
+    width: int = 256,
+    groups: int = 1,
+    head_init: Literal["kaiming", "framework"] = "kaiming",
+    statistics: Literal["batch", "running"] = "batch",
+    seed: int = 0,
+) -> Network:
+    """The network of appendix A.1: whitening, three blocks of `groups` ConvGroups, a linear head.
+
+    Args:
+        images: training images (N, C, H, W), normalised; the whitening is computed from the first 5000.
+        classes: number of classes.
+        width: channels of every block.
+        groups: ConvGroups a block, two convolutions each; the first one pools.
+        head_init: "kaiming" is `kaiming_uniform_` itself, "framework" torch's default for linear layers.
+        statistics: BatchNorm always uses the "batch", or "running" statistics at test time.
+        seed: decides the initial weights.
+
+    Returns:
+        A `Network`. For 32x32 images its search layers are width x 15 x 15, x 7 x 7, x 3 x 3, and the logits.
+
+    Raises:
+        InputError: images too small for three poolings, a width or a number of groups out of range.
+    """
+    checks.images("images", images)
+    checks.positive_int("classes", classes, minimum=2)
+    checks.positive_int("width", width)
+    checks.positive_int("groups", groups)
+    checks.one_of("head_init", head_init, ("kaiming", "framework"))
+    checks.one_of("statistics", statistics, ("batch", "running"))
+    sides = [(side - 1) // 8 for side in images.shape[2:]]
+    if min(sides) < 1:
+        raise InputError(f"images: {images.shape[2]}x{images.shape[3]} vanish in three poolings; expected 9x9 or larger")
+
+    filters = whitening_filters(images[:5000])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        stem_conv = nn.Conv2d(filters.shape[1], filters.shape[0], filters.shape[2], bias=False)
+        stem_conv.weight = nn.Parameter(filters, requires_grad=False)
+        blocks, channels = [], filters.shape[0]
+        for _ in range(3):
+            parts = []
+            for group in range(groups):
+                parts.append(conv_group(channels, width, pool=group == 0, running=statistics == "running"))
+                channels = width
+            blocks.append(nn.Sequential(*parts))
+        linear = nn.Linear(width * sides[0] * sides[1], classes, bias=False)
+        if head_init == "kaiming":
+            nn.init.kaiming_uniform_(linear.weight)
+    return Network(nn.Sequential(stem_conv, nn.GELU()), blocks, nn.Sequential(nn.Flatten(), linear))
+
+
+def conv_group(channels: int, width: int, pool: bool, running: bool = False) -> nn.Sequential:
+    """Conv3x3, MaxPool2x2 (if `pool`), BatchNorm, GELU, Conv3x3, BatchNorm, GELU; convolutions Dirac-initialised."""
+    return nn.Sequential(
+        dirac_conv(channels, width), *([nn.MaxPool2d(2)] if pool else []), batch_norm(width, running), nn.GELU(),
+        dirac_conv(width, width), batch_norm(width, running), nn.GELU(),
+    )
+
+
+def dirac_conv(channels: int, width: int) -> nn.Conv2d:
+    """A same-padded 3x3 convolution without bias whose first `channels` filters are the identity (airbench).
+
+    The filters beyond `channels` keep torch's default; with as many outputs as inputs there are none.
+    """
+    conv = nn.Conv2d(channels, width, 3, padding="same", bias=False)
+    with torch.no_grad():
+        nn.init.dirac_(conv.weight[:channels])
+    return conv
+
+
+def batch_norm(width: int, running: bool) -> nn.BatchNorm2d:
+    """BatchNorm with eps 1e-12, its weight fixed at 1, its bias trained; batch statistics unless `running`."""
+    norm = nn.BatchNorm2d(width, eps=1e-12, momentum=0.4, track_running_stats=running)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def whitening_filters(images: Tensor, side: int = 2, eps: float = 5e-4) -> Tensor:
+    """Filters that whiten the patches of images: eigenvectors over sqrt(eigenvalue + eps), with both signs (A.1).
+
+    Args:
+        images: (N, C, H, W), normalised.
+        side: of a patch, in pixels.
+        eps: added to each eigenvalue of the uncentred covariance.
+
+    Returns:
+        (2 * C * side**2, C, side, side). The first half, applied to the patches, gives uncorrelated features of
+        mean square eigenvalue / (eigenvalue + eps).
+    """
+    channels = images.shape[1]
+    patches = images.unfold(2, side, 1).unfold(3, side, 1).permute(0, 2, 3, 1, 4, 5)
+    flat = patches.reshape(-1, channels * side * side).double()
+    values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+    # The sign of an eigenvector is arbitrary: fix it, so that every machine gets the same filters.
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    filters = (vectors * largest.sign() / (values + eps).sqrt()).T.flip(0)
+    filters = filters.reshape(-1, channels, side, side).float()
+    return torch.cat([filters, -filters])
+
+
+def search_network(
+    data: Dataset, preset: Preset, seed: int = 0, head_init: Literal["kaiming", "framework"] = "kaiming"
+) -> Network:
+    """The network that is searched: one ConvGroup a block, never trained, statistics frozen (A.1).
+
+    Args:
+        data: its training images give the whitening and the calibration batch.
+        preset: gives the width.
+        seed: decides the weights.
+        head_init: see `convnet`.
+
+    Example:
+        >>> from repsearch import load, presets
+        >>> data = load("digits", train=100, validation=50, test=50)
+        >>> network = search_network(data, presets.smoke("digits"))
+        >>> layer_names(network)
+        ('block0', 'block1', 'block2', 'logits')
+    """
+    network = convnet(
+        data.train.images, data.train.classes, preset.width, 1, head_init, statistics="running", seed=seed
+    )
+    return calibrate(network, data.train.images[:512])
+
+
+def learn_network(
+    data: Dataset,
+    preset: Preset,
+    seed: int = 0,
+    groups: int | None = None,
+    statistics: Literal["batch", "running"] = "batch",
+) -> Network:
+    """The network that is trained: `preset.groups` ConvGroups a block, three (six convolutions) in the paper (A.1).
+
+    Args:
+        data: its training images give the whitening.
+        preset: gives width and depth.
+        seed: decides the weights.
+        groups: ConvGroups a block, if not the preset's.
+        statistics: what BatchNorm uses at test time; "batch" as written in the paper.
+    """
+    return convnet(
+        data.train.images, data.train.classes, preset.width, groups or preset.groups, statistics=statistics, seed=seed
+    )
+
+
+# --- statistics -------------------------------------------------------------------------------------------------------
+
+
+def calibrate(network: Network, images: Tensor) -> Network:
+    """Freeze every BatchNorm at the statistics of `images`, block outputs normalised as search normalises them.
+
+    Each image of a search is then independent of all others. Works on any network whose BatchNorms track running
+    statistics; changes it in place, leaves it in eval mode with gradients off, and returns it.
+
+    Args:
+        network: offers stem, blocks and head.
+        images: a calibration batch (N, C, H, W) of training images.
+    """
+    network.eval().requires_grad_(False)
+    with torch.no_grad(), batch_statistics(network, momentum=1.0):
+        H = network.stem(images)
+        for block in network.blocks:
+            H = normalise(block(H))
+        network.head(H)
+    return network
+
+
+@contextmanager
+def batch_statistics(network: nn.Module, momentum: float = 0.0) -> Iterator[None]:
+    """Within the context every BatchNorm uses the statistics of its batch, and blends them in with `momentum`."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm.training, norm.momentum) for norm in norms]
+    for norm in norms:
+        norm.training, norm.momentum = True, momentum
+    try:
+        yield
+    finally:
+        for norm, (training, old) in zip(norms, before, strict=True):
+            norm.training, norm.momentum = training, old
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A SHA-256 of the network's weights and statistics: equal fingerprints search alike."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Parameters of a network, frozen ones included."""
+    return sum(parameter.numel() for parameter in network.parameters())

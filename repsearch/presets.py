@@ -1,0 +1,97 @@
+"""The three presets: smoke (tests, first contact), book (the numbers printed in the book), paper (a GPU or more)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from repsearch import checks
+from repsearch.config import LayerSearch, LearnConfig, SearchConfig, split_population
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes of data and networks, and the configurations of search and learning.
+
+    Args:
+        name: "smoke", "book" or "paper".
+        train, validation, test: images to load; None is all (see `repsearch.load`).
+        width: channels of every block, in the searched and the trained network.
+        groups: ConvGroups a block of the trained network.
+        search: how targets are searched.
+        learn: how the network is trained on them.
+        baseline: how the SGD baseline is trained.
+        cost: what it takes, in words.
+    """
+
+    name: str
+    train: int | None
+    validation: int | None
+    test: int | None
+    width: int
+    groups: int
+    search: SearchConfig
+    learn: LearnConfig
+    baseline: LearnConfig
+    cost: str
+
+
+def smoke(data: str = "digits") -> Preset:
+    """Small enough to run while one waits. MNIST's mutation strength is 0.1 everywhere (A.2), as at every preset."""
+    population = split_population(48, 8)
+    return Preset(
+        name="smoke", train=200, validation=200, test=300, width=32, groups=2,
+        search=SearchConfig(_schedule(data, (20, 10, 10, 3)), **population),
+        learn=LearnConfig(epochs=20, batch=50, learning_rate=0.5, head_weight=1.0),
+        baseline=LearnConfig(epochs=20, batch=50, learning_rate=0.1),
+        cost="one to two minutes on two CPU cores",
+    )
+
+
+def book(data: str = "cifar10") -> Preset:
+    """The preset behind the numbers printed in the book."""
+    population = split_population(60, 10)
+    return Preset(
+        name="book", train=2000, validation=1000, test=2000, width=64, groups=3,
+        search=SearchConfig(_schedule(data, (60, 30, 30, 10)), **population),
+        learn=LearnConfig(epochs=60, batch=250, learning_rate=0.5, head_weight=1.0),
+        baseline=LearnConfig(epochs=60, batch=250, learning_rate=0.1),
+        cost="hours on two CPU cores",
+    )
+
+
+def paper(data: str = "cifar10") -> Preset:
+    """The paper's own sizes (appendix A). The learning rate is its 4.0 in airbench's decoupled units:
+    4.0 * batch / (1024 * (1 + 1 / (1 - momentum))) for a loss averaged over the batch."""
+    momentum, batch = 0.85, 2000
+    rate = 4.0 * batch / (1024 * (1 + 1 / (1 - momentum)))
+    learn = LearnConfig(
+        epochs=1000 if data == "mnist" else 90, batch=batch, learning_rate=rate, momentum=momentum, head_weight=0.03
+    )
+    return Preset(
+        name="paper", train=None, validation=4000, test=None, width=256, groups=2 if data == "mnist" else 3,
+        search=SearchConfig(_schedule(data, (300, 100, 100, 10))), learn=learn, baseline=learn,
+        cost="a GPU, or many; an image takes minutes to hours on two CPU cores",
+    )
+
+
+PRESETS = {"smoke": smoke, "book": book, "paper": paper}
+
+
+def named(name: str | None = None, data: str = "digits") -> Preset:
+    """The preset called `name`, by default the environment's REPSEARCH_PRESET, else smoke; for a data set.
+
+    Raises:
+        InputError: no preset has that name.
+    """
+    name = name or os.environ.get("REPSEARCH_PRESET") or "smoke"
+    checks.one_of("preset", name, PRESETS)
+    return PRESETS[name](data)
+
+
+def _schedule(data: str, generations: tuple[int, int, int, int]) -> tuple[LayerSearch, ...]:
+    """The table of appendix A.4, with the generations given."""
+    strengths = (0.1, 0.1, 0.1, 0.1) if data == "mnist" else (0.3, 0.2, 0.1, 0.1)
+    boosts, blurs = (5.0, 3.0, 3.0, 1.0), (5, 1, 1, 0)
+    rows = zip(generations, strengths, boosts, blurs, strict=True)
+    return tuple(LayerSearch(*row) for row in rows)

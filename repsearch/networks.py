@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from repsearch import checks
 from repsearch.checks import InputError
 from repsearch.data import Dataset
-from repsearch.operators import normalise
+from repsearch.operators import image_generators, noisy, normalise
 from repsearch.presets import Preset
 
 
@@ -103,6 +103,7 @@ def convnet(
     classes: int,
     width: int = 256,
     groups: int = 1,
+    init: Literal["dirac", "residual"] = "dirac",
     head_init: Literal["kaiming", "framework"] = "kaiming",
     statistics: Literal["batch", "running"] = "batch",
     seed: int = 0,
@@ -114,6 +115,7 @@ def convnet(
         classes: number of classes.
         width: channels of every block.
         groups: ConvGroups a block, two convolutions each; the first one pools.
+        init: of the convolutions; see `dirac_conv`.
         head_init: "kaiming" is `kaiming_uniform_` itself, "framework" torch's default for linear layers.
         statistics: BatchNorm always uses the "batch", or "running" statistics at test time.
         seed: decides the initial weights.
@@ -128,6 +130,7 @@ def convnet(
     checks.positive_int("classes", classes, minimum=2)
     checks.positive_int("width", width)
     checks.positive_int("groups", groups)
+    checks.one_of("init", init, ("dirac", "residual"))
     checks.one_of("head_init", head_init, ("kaiming", "framework"))
     checks.one_of("statistics", statistics, ("batch", "running"))
     sides = [(side - 1) // 8 for side in images.shape[2:]]
@@ -143,7 +146,7 @@ def convnet(
         for _ in range(3):
             parts = []
             for group in range(groups):
-                parts.append(conv_group(channels, width, pool=group == 0, running=statistics == "running"))
+                parts.append(conv_group(channels, width, group == 0, init, statistics == "running"))
                 channels = width
             blocks.append(nn.Sequential(*parts))
         linear = nn.Linear(width * sides[0] * sides[1], classes, bias=False)
@@ -152,22 +155,27 @@ def convnet(
     return Network(nn.Sequential(stem_conv, nn.GELU()), blocks, nn.Sequential(nn.Flatten(), linear))
 
 
-def conv_group(channels: int, width: int, pool: bool, running: bool = False) -> nn.Sequential:
-    """Conv3x3, MaxPool2x2 (if `pool`), BatchNorm, GELU, Conv3x3, BatchNorm, GELU; convolutions Dirac-initialised."""
+def conv_group(channels: int, width: int, pool: bool, init: str = "dirac", running: bool = False) -> nn.Sequential:
+    """Conv3x3, MaxPool2x2 (if `pool`), BatchNorm, GELU, Conv3x3, BatchNorm, GELU; arguments as in `convnet`."""
     return nn.Sequential(
-        dirac_conv(channels, width), *([nn.MaxPool2d(2)] if pool else []), batch_norm(width, running), nn.GELU(),
-        dirac_conv(width, width), batch_norm(width, running), nn.GELU(),
+        dirac_conv(channels, width, init), *([nn.MaxPool2d(2)] if pool else []), batch_norm(width, running), nn.GELU(),
+        dirac_conv(width, width, init), batch_norm(width, running), nn.GELU(),
     )
 
 
-def dirac_conv(channels: int, width: int) -> nn.Conv2d:
-    """A same-padded 3x3 convolution without bias whose first `channels` filters are the identity (airbench).
+def dirac_conv(channels: int, width: int, init: str = "dirac") -> nn.Conv2d:
+    """A same-padded 3x3 convolution without bias whose first `channels` filters are, or start from, the identity.
 
-    The filters beyond `channels` keep torch's default; with as many outputs as inputs there are none.
+    "dirac" replaces them by the identity, as airbench does; the filters beyond `channels` keep torch's default, and
+    with as many outputs as inputs there are none. "residual" adds the identity to a tenth of torch's default. Trained
+    networks start so: where the margin of every image is the same, as in MNIST, a pure Dirac network has channels that are
+    constant over a whole batch, and BatchNorm's gradient, divided by the square root of 1e-12, ends the training in
+    its first step.
     """
     conv = nn.Conv2d(channels, width, 3, padding="same", bias=False)
     with torch.no_grad():
-        nn.init.dirac_(conv.weight[:channels])
+        identity = nn.init.dirac_(torch.empty_like(conv.weight[:channels]))
+        conv.weight[:channels] = identity if init == "dirac" else 0.1 * conv.weight[:channels] + identity
     return conv
 
 
@@ -206,10 +214,12 @@ def search_network(
 ) -> Network:
     """The network that is searched: one ConvGroup a block, never trained, statistics frozen (A.1).
 
+    The statistics are those of noisy copies of the first 512 training images, which is what a search starts from.
+
     Args:
         data: its training images give the whitening and the calibration batch.
-        preset: gives the width.
-        seed: decides the weights.
+        preset: gives the width, and the noise on the calibration images.
+        seed: decides the weights and that noise.
         head_init: see `convnet`.
 
     Example:
@@ -220,9 +230,10 @@ def search_network(
         ('block0', 'block1', 'block2', 'logits')
     """
     network = convnet(
-        data.train.images, data.train.classes, preset.width, 1, head_init, statistics="running", seed=seed
+        data.train.images, data.train.classes, preset.width, 1, head_init=head_init, statistics="running", seed=seed
     )
-    return calibrate(network, data.train.images[:512])
+    generators = image_generators(seed, range(min(512, len(data.train))))
+    return calibrate(network, noisy(data.train.images[:512], preset.search.input_noise, generators))
 
 
 def learn_network(
@@ -242,7 +253,8 @@ def learn_network(
         statistics: what BatchNorm uses at test time; "batch" as written in the paper.
     """
     return convnet(
-        data.train.images, data.train.classes, preset.width, groups or preset.groups, statistics=statistics, seed=seed
+        data.train.images, data.train.classes, preset.width, groups or preset.groups, "residual",
+        statistics=statistics, seed=seed,
     )
 
 

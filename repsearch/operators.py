@@ -99,6 +99,12 @@ def mutate(H: Tensor, sigma: Tensor, strength: float, noise: Tensor) -> Tensor:
     return H + strength * sigma * noise
 
 
+def noisy(images: Tensor, strength: float, generators: Generators) -> Tensor:
+    """Images (B, C, H, W) plus noise of `strength` times the standard deviation of each channel of each image."""
+    sigma = images.std(dim=(2, 3), keepdim=True)
+    return mutate(images, sigma, strength, draw_noise(images.shape[1:], generators))
+
+
 def smooth(H: Tensor, passes: int, border: Literal["zeros", "inside"] = "zeros") -> Tensor:
     """`passes` times 3x3 average pooling, stride 1, padding 1. Maps (..., H, W) in and out.
 

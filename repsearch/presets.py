@@ -40,11 +40,11 @@ def smoke(data: str = "digits") -> Preset:
     """Small enough to run while one waits. MNIST's mutation strength is 0.1 everywhere (A.2), as at every preset."""
     population = split_population(48, 8)
     return Preset(
-        name="smoke", train=200, validation=200, test=300, width=32, groups=2,
+        name="smoke", train=200, validation=200, test=300, width=16, groups=2,
         search=SearchConfig(_schedule(data, (20, 10, 10, 3)), **population),
-        learn=LearnConfig(epochs=20, batch=50, learning_rate=0.5, head_weight=1.0),
+        learn=LearnConfig(epochs=20, batch=50, learning_rate=0.3, head_weight=1.0),
         baseline=LearnConfig(epochs=20, batch=50, learning_rate=0.1),
-        cost="one to two minutes on two CPU cores",
+        cost="about a minute on two CPU cores",
     )
 
 

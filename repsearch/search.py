@@ -238,10 +238,10 @@ def initial_population(network: nn.Module, images: Tensor, config: SearchConfig,
     They are normalised like every later candidate, which is what the frozen statistics assume. The noise has `config.input_noise` times the standard deviation of each channel of that image.
     """
     parts = check_network(network)
-    copies = images[:, None].expand(-1, config.population, *images.shape[1:])
     sigma = images.std(dim=(2, 3), keepdim=True)[:, None]
-    noisy = mutate(copies, sigma, config.input_noise, draw_noise(copies.shape[1:], generators))
-    return _normalise(_forward(lambda x: parts.blocks[0](parts.stem(x)), noisy), config)
+    noise = draw_noise((config.population, *images.shape[1:]), generators)
+    copies = mutate(images[:, None], sigma, config.input_noise, noise)
+    return _normalise(_forward(lambda x: parts.blocks[0](parts.stem(x)), copies), config)
 
 
 def propagate(network: nn.Module, layer: int, H: Tensor, config: SearchConfig) -> Tensor:

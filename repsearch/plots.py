@@ -1,0 +1,131 @@
+"""Figures: one function each, from records or tensors to a matplotlib figure that reads in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+COLOURS = dict(zip(
+    ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained", "parameters", "activations"),
+    np.array(sns.color_palette("colorblind", 10))[[0, 1, 2, 4, 0, 1, 7, 1, 0]].tolist(), strict=True,
+))
+STYLE = {  # A white ground on every page: a transparent one would lose the black text in dark mode.
+    "figure.facecolor": "white", "axes.grid": True, "grid.color": "#dddddd", "axes.axisbelow": True,
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "font.size": 11,
+    "figure.constrained_layout.use": True, "savefig.facecolor": "white",
+}
+
+
+def search_curves(records: Sequence[dict[str, Any]]) -> Figure:
+    """Best cross-entropy against generation, a panel a search layer; the band is the range over seeds."""
+    layers = list(records[0]["cross_entropy"])
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(layers), figsize=(9, 2.9), sharey=True)
+        for ax, layer in zip(axes, layers, strict=True):
+            _band(ax, [record["cross_entropy"][layer] for record in records], COLOURS.get(layer, "C0"), layer)
+            ax.set(title=layer, xlabel="generation", ylim=(0, None))
+        axes[0].set_ylabel("cross-entropy of the best, nats")
+    return figure
+
+
+def learning_curves(records: Sequence[dict[str, Any]]) -> Figure:
+    """Validation accuracy against epoch, search-based and SGD; the band is the range over seeds."""
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(6.4, 3.4))
+        for name in ("SGD", "search-based"):
+            curves = [[100 * v for v in record["validation_accuracy"][name]] for record in records]
+            _band(ax, curves, COLOURS[name], name)
+        chance = 100 * float(np.mean([record["accuracy"]["untrained"] for record in records]))
+        ax.axhline(chance, color=COLOURS["untrained"], linestyle=":", label="untrained (test images)")
+        ax.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
+        ax.legend(loc="lower right")
+    return figure
+
+
+def target_maps(pixels: Tensor, maps: Sequence[tuple[str, Tensor]], titles: Sequence[str]) -> Figure:
+    """Images above maps of their activations.
+
+    Args:
+        pixels: (n, H, W, C) in 0..1.
+        maps: for each row its name and its maps (n, h, w).
+        titles: one an image.
+    """
+    count = len(pixels)
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure, axes = plt.subplots(1 + len(maps), count, figsize=(1.25 * count, 1.35 * (1 + len(maps))), squeeze=False)
+        for i in range(count):
+            axes[0, i].imshow(pixels[i], cmap="gray", vmin=0, vmax=1)
+            axes[0, i].set_title(titles[i], fontsize=9)
+            for row, (_, values) in enumerate(maps, start=1):
+                limit = float(values.abs().max())
+                axes[row, i].imshow(values[i], cmap="RdBu_r", vmin=-limit, vmax=limit)
+        for row, name in enumerate(["image", *(name for name, _ in maps)]):
+            axes[row, 0].set_ylabel(name, fontsize=9)
+        for ax in axes.flat:
+            ax.set(xticks=[], yticks=[])
+    return figure
+
+
+def framework(records: Sequence[dict[str, Any]]) -> Figure:
+    """Chance and size of an improvement, against dimension and against the number of images served at once."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, 2, figsize=(9, 5.6), sharey="row")
+        most = max(point["images"] for point in records[0]["points"])
+        widest = max(point["width"] for point in records[0]["points"])
+        cases = (("parameters", 1, ":"), ("parameters", most, "-"), ("activations", most, "-"))
+        for row, (value, label) in enumerate((("chance", "chance of an improvement, %"), ("gain", "best gain, %"))):
+            for space, images, line in cases:
+                kind = "one image" if images == 1 else f"{images} images"
+                _points(axes[row, 0], records, "dimension", value, {"space": space, "images": images},
+                        COLOURS[space], line, f"{space}, {kind}")
+            for space in ("parameters", "activations"):
+                _points(axes[row, 1], records, "images", value, {"space": space, "width": widest}, COLOURS[space], "-", space)
+            axes[row, 0].set(xscale="log", ylabel=label, ylim=(0, None))
+            axes[row, 1].set_xscale("log", base=2)
+        axes[1, 0].set_xlabel("dimension of the space")
+        axes[1, 1].set_xlabel(f"images served at once (width {widest})")
+        axes[0, 0].legend(fontsize=9)
+        axes[0, 1].legend(fontsize=9)
+    return figure
+
+
+def _points(
+    ax: Axes, records: Sequence[dict[str, Any]], x: str, y: str, where: dict[str, Any], colour: Any, line: str, label: str
+) -> None:
+    """Mean of y over records, with its range, at each x of the points that have the values `where`."""
+    chosen = [[p for p in record["points"] if all(p[k] == v for k, v in where.items())] for record in records]
+    values = 100 * np.array([[point[y] for point in points] for points in chosen])
+    places = [point[x] for point in chosen[0]]
+    ax.plot(places, values.mean(0), color=colour, linestyle=line, marker="o", markersize=4, label=label)
+    ax.fill_between(places, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+
+
+def _band(ax: Axes, curves: Sequence[Sequence[float]], colour: Any, label: str) -> None:
+    """Mean of curves of equal length, with their range."""
+    values = np.array(curves)
+    steps = np.arange(values.shape[1])
+    ax.plot(steps, values.mean(0), color=colour, label=label)
+    ax.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+
+
+def accuracies(records: Sequence[dict[str, Any]]) -> Figure:
+    """Test accuracy of the search-based, the SGD-trained and an untrained network; a dot a seed."""
+    names = ("search-based", "SGD", "untrained")
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(6.4, 2.6))
+        for row, name in enumerate(names):
+            values = [100 * record["accuracy"][name] for record in records]
+            ax.barh(row, float(np.mean(values)), color=COLOURS[name], height=0.55)
+            ax.plot(values, [row] * len(values), "k.", markersize=5)
+            ax.text(max(values) + 1, row, f"{np.mean(values):.1f}", va="center")
+        ax.set(yticks=range(len(names)), yticklabels=names, xlabel="test accuracy, %", xlim=(0, 108))
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+    return figure

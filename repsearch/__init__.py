@@ -12,7 +12,7 @@ The method is that of Vegesna and Dahal, "Decoupling Search and Learning in Neur
     history = rs.learn(model, data, targets, preset.learn)
 """
 
-from repsearch import measure, operators, presets
+from repsearch import measure, networks, operators, presets
 from repsearch.checks import InputError
 from repsearch.config import LayerSearch, LearnConfig, SearchConfig
 from repsearch.data import Dataset, Split, load
@@ -41,6 +41,7 @@ __all__ = [
     "learn_network",
     "load",
     "measure",
+    "networks",
     "operators",
     "presets",
     "search",

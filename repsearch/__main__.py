@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--data", default="digits", help="digits, mnist, cifar10, cifar100, or <name>.npz or folder in root")
+    common.add_argument("--data", help="digits, mnist, cifar10, cifar100, or one of your own in root (default: the preset's)")
     common.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
     common.add_argument("--preset", help="smoke, book or paper (default: REPSEARCH_PRESET, else smoke)")
     common.add_argument("--seed", type=int, default=0, help="of images taken, networks, search and training")
@@ -83,7 +83,7 @@ def _data(args: argparse.Namespace) -> tuple[Dataset, Preset]:
         part: getattr(args, part) if getattr(args, part) is not None else getattr(preset, part)
         for part in ("train", "validation", "test")
     }
-    return load(args.data, args.root, seed=args.seed, **given), preset
+    return load(preset.data, args.root, seed=args.seed, **given), preset
 
 
 def _demo(args: argparse.Namespace) -> None:

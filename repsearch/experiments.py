@@ -73,10 +73,10 @@ def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None
 def framework(
     data: Dataset,
     seed: int = 0,
-    widths: Sequence[int] = (8, 16, 32, 64),
+    widths: Sequence[int] = (4, 8, 16, 32),
     images: Sequence[int] = (1, 4, 16, 64),
-    strengths: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1.0),
-    candidates: int = 48,
+    strengths: Sequence[float] = (0.03, 0.1, 0.3, 1.0),
+    candidates: int = 32,
 ) -> Record:
     """Section 2: what a random perturbation gains, in parameter space and in activation space, on one network.
 
@@ -89,7 +89,7 @@ def framework(
         data: the first training images are used.
         seed: of the network and the noise.
         widths: channels a block; they set the dimension of both spaces.
-        images: how many images must be served at once.
+        images: how many images must be served at once; the largest number is a multiple of each.
         strengths: tried for each point.
         candidates: perturbations drawn for each point.
 
@@ -108,7 +108,8 @@ def framework(
             gains, before = _perturbed(network, x, y, strength, candidates, seed)
             for space, dimension in _dimensions(network, x).items():
                 for count in images:
-                    chance, gain = _progress(space, gains[space][:, :count], before[space][:count])
+                    shared = count if space == "parameters" else 1
+                    chance, gain = _progress(gains[space], before[space], shared)
                     points.append({
                         "space": space, "width": width, "dimension": dimension, "images": count, "strength": strength,
                         "chance": chance, "gain": gain,
@@ -157,10 +158,9 @@ def _dimensions(network: nn.Module, x: Tensor) -> dict[str, int]:
     return {"parameters": weights, "activations": H.numel()}
 
 
-def _progress(space: str, drops: Tensor, before: Tensor) -> tuple[float, float]:
-    """Chance and size of an improvement: shared parameters improve the mean, activations each image for itself."""
-    if space == "parameters":
-        drops, before = drops.mean(1, keepdim=True), before.mean(0, keepdim=True)
+def _progress(drops: Tensor, before: Tensor, shared: int) -> tuple[float, float]:
+    """Chance and size of an improvement of the mean over groups of `shared` images, averaged over the groups."""
+    drops, before = drops.unflatten(1, (-1, shared)).mean(2), before.unflatten(0, (-1, shared)).mean(1)
     best = drops.amax(0).clamp(min=0).mean() / before.mean()
     return float((drops > 0).float().mean()), float(best)
 

@@ -82,17 +82,16 @@ def framework(records: Sequence[dict[str, Any]]) -> Figure:
         cases = (("parameters", 1, ":"), ("parameters", most, "-"), ("activations", most, "-"))
         for row, (value, label) in enumerate((("chance", "chance of an improvement, %"), ("gain", "best gain, %"))):
             for space, images, line in cases:
-                kind = "one image" if images == 1 else f"{images} images"
+                kind = "one image" if space == "activations" or images == 1 else f"{images} images"
                 _points(axes[row, 0], records, "dimension", value, {"space": space, "images": images},
-                        COLOURS[space], line, f"{space}, {kind}")
+                        COLOURS[space], line, f"{space}, for {kind}")
             for space in ("parameters", "activations"):
                 _points(axes[row, 1], records, "images", value, {"space": space, "width": widest}, COLOURS[space], "-", space)
             axes[row, 0].set(xscale="log", ylabel=label, ylim=(0, None))
             axes[row, 1].set_xscale("log", base=2)
         axes[1, 0].set_xlabel("dimension of the space")
         axes[1, 1].set_xlabel(f"images served at once (width {widest})")
-        axes[0, 0].legend(fontsize=9)
-        axes[0, 1].legend(fontsize=9)
+        axes[1, 0].legend(fontsize=9)
     return figure
 
 

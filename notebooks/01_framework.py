@@ -1,0 +1,218 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Where to search: parameters or activations
+#
+# **What you will see.** The same network, perturbed at random in two places: in its weights, and in the activations
+# of one image. You will see how often a perturbation helps, how much, and what makes one of the two spaces hard.
+#
+# **Before you start.** PyTorch. **Takes** half a minute on two CPU cores. Section 2 of the paper
+# {cite}`vegesna2025decoupling`.
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("repsearch") is None:  # on Colab, say
+    source = "git+https://github.com/repsearch/repsearch"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+# %%
+import torch
+
+import repsearch as rs
+
+preset, seed = rs.presets.named(), 0
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chapter takes about half a minute")
+
+# %% [markdown]
+# ## Two places to search
+#
+# Training looks for weights $\theta$ that label all images correctly. A network offers a second place to look. Cut it
+# after its first block: what comes out for image $x$ is an activation $H^{(0)}(x)$, and the rest of the network turns
+# it into logits. If some other $H$ in that place made the rest of the network say the right label, we would have
+# learned what the first block *should* have said.
+#
+# | | we change | it must serve |
+# |---|---|---|
+# | parameter space | $\theta \leftarrow \theta + \alpha\,\sigma_\theta\,\varepsilon$ | every image at once |
+# | activation space | $H^{(0)}(x) \leftarrow H^{(0)}(x) + \alpha\,\sigma_H\,\varepsilon$ | the image $x$ |
+#
+# with $\varepsilon$ standard normal, $\sigma$ the standard deviation of a weight tensor or of a channel, and $\alpha$
+# the strength. The paper asks two things of a search space: that random perturbation makes progress in it, and that
+# what is found can be passed on to new cases. It says that activations offer both, and parameters neither.
+#
+# We measure the first. Here is one network that has never been trained, and its two spaces.
+
+# %%
+data = rs.load(preset.data, train=200, validation=50, test=50, seed=seed)
+network = rs.search_network(data, preset, seed=seed)
+
+with torch.no_grad():
+    H = network.blocks[0](network.stem(data.train.images[:1]))
+weights = sum(w.numel() for name, w in network.named_parameters() if w.ndim > 1 and not name.startswith("stem"))
+print(f"{weights:,} weights, {H.numel():,} activations of an image at block 0, of shape {tuple(H.shape[1:])}")
+
+# %% [markdown]
+# ## Two hundred random steps in each
+#
+# Let us take one strength, perturb many times, and look at the change of the cross-entropy. On the left the step is
+# in the weights and the loss is the mean over 64 images. On the right each image has a step of its own.
+
+# %%
+import torch.nn.functional as F
+from matplotlib import pyplot as plt
+from torch.func import functional_call
+
+from repsearch.networks import rest
+from repsearch.operators import normalise, spread
+
+x, y = data.train.images[:64], data.train.labels[:64]
+generator = torch.Generator().manual_seed(seed)
+strength, steps = 0.1, 200
+weights = {name: w for name, w in network.named_parameters() if w.ndim > 1 and not name.startswith("stem")}
+
+with torch.no_grad():
+    H = normalise(network.blocks[0](network.stem(x)))
+    sigma = spread(H[None])[0]
+    loss_of_weights = F.cross_entropy(network(x), y)
+    loss_of_activations = F.cross_entropy(rest(network, 0, H), y, reduction="none")
+    in_weights, in_activations = [], []
+    for _ in range(steps):
+        moved = {
+            name: w + strength * w.std() * torch.randn(w.shape, generator=generator) for name, w in weights.items()
+        }
+        in_weights.append(F.cross_entropy(functional_call(network, moved, (x,)), y) - loss_of_weights)
+        noise = torch.randn(H.shape, generator=generator)
+        logits = rest(network, 0, normalise(H + strength * sigma * noise))
+        in_activations.append(F.cross_entropy(logits, y, reduction="none") - loss_of_activations)
+in_weights, in_activations = torch.stack(in_weights), torch.stack(in_activations).flatten()
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), facecolor="white", layout="constrained")
+for ax, change, title in zip(
+    axes, (in_weights, in_activations), ("a step in the weights, for all 64 images", "a step in an image's activations"),
+    strict=True,
+):
+    ax.hist(change.numpy(), bins=40, color="#0173b2")
+    ax.axvline(0, color="black", linewidth=1)
+    ax.set(title=f"{title}\n{(change < 0).float().mean():.0%} of the steps improve", xlabel="change of cross-entropy, nats")
+
+# %% [markdown]
+# Steps to the left of the line are improvements. One strength shows little, though: a space may just want smaller or
+# larger steps than another. And a network of one width says nothing about dimension.
+#
+# ## Dimension, and how many images must be served
+#
+# `framework` repeats this for networks of several widths, which changes the dimension of both spaces, and for several
+# numbers of images. In each case it tries four strengths and reports the one whose best perturbation gains most.
+# One more case is a control: parameters perturbed for *a single image*. It separates the dimension of the space from
+# the burden of sharing it.
+
+# %%
+from repsearch import experiments, plots
+
+records = [experiments.framework(rs.load(preset.data, train=200, validation=50, test=50, seed=s), s) for s in range(3)]
+figure = plots.framework(records)
+
+# %% [markdown]
+# Top: the share of the perturbations that lower the cross-entropy. Bottom: by how much the best of 32 lowers it, as a
+# share of what it was. Bands are the range over three seeds; network, images and noise all vary.
+#
+# **Left, against dimension.** Solid orange: parameters that must serve 64 images. The best perturbation gains next to
+# nothing. Blue: activations gain much more. So far the paper is right. But the dotted orange line, our control, gains
+# more than either, in the larger space. For a single image, strong noise on the weights soon finds a network that says
+# the label, whatever it is shown. And none of the curves of gain falls over the widths we tried: dimension alone is not
+# what holds random steps back.
+#
+# **Right, against the images served.** This is what does. The more images one step must serve, the less it gains.
+# The blue line is level by construction: every image has its own activations.
+
+# %%
+from statistics import mean, stdev
+
+from IPython.display import Markdown
+
+
+def value(space: str, images: int, key: str) -> str:
+    found = [
+        100 * point[key] for record in records for point in record["points"]
+        if (point["space"], point["images"], point["width"]) == (space, images, 32)
+    ]
+    return f"{mean(found):.1f} ± {stdev(found):.1f}"
+
+
+rows = [("activations, each image its own", "activations", 1), ("parameters, for one image", "parameters", 1),
+        ("parameters, for 64 images at once", "parameters", 64)]
+table = [f"| {label} | {value(space, n, 'chance')} | {value(space, n, 'gain')} |" for label, space, n in rows]
+Markdown("\n".join(["| width 32, 3 seeds | a step helps, % | the best gains, % |", "|---|---|---|", *table]))
+
+# %% [markdown]
+# ## What the paper says, and what came out
+#
+# | claim of section 2 | what we measured | verdict |
+# |---|---|---|
+# | Random perturbation makes little progress in parameter space | its gain vanishes as images share the parameters | reproduced |
+# | Random perturbation makes progress in activation space | far more than in parameters shared by many images | reproduced |
+# | The reason is the dimension of parameter space | gain does not fall with dimension; for one image, parameters gain most. What hurts is sharing | not reproduced |
+#
+# Mind what this does not show. These are first steps from an untrained network, and the gain of one step is no
+# search. [The next chapter](02_search) takes the many small steps.
+#
+# **Summary.** Activation space is a good place for random search because each image has a problem of its own there,
+# which one forward pass of the rest of the network can judge. That is also its price: what is found for one image is
+# of no use for the next, until [learning](04_learning) turns it into a function of the image.
+#
+# ## Exercises
+#
+# **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces, for 64
+# images, at the strengths 0.03 and 0.3. Which space gets further?
+
+# %% tags=["hide-cell"]
+def climb(strength: float, rounds: int = 15, candidates: int = 24) -> tuple[float, float]:
+    """Cross-entropy after hill climbing in the weights, and in the activations."""
+    generator = torch.Generator().manual_seed(0)
+    current, here = dict(weights), H.clone()
+    loss, losses = loss_of_weights, loss_of_activations.clone()
+    for _ in range(rounds):
+        tries = [
+            {n: w + strength * w.std() * torch.randn(w.shape, generator=generator) for n, w in current.items()}
+            for _ in range(candidates)
+        ]
+        values = torch.stack([F.cross_entropy(functional_call(network, t, (x,)), y) for t in tries])
+        if values.min() < loss:
+            loss, current = values.min(), tries[int(values.argmin())]
+        for _ in range(candidates):
+            moved = normalise(here + strength * sigma * torch.randn(here.shape, generator=generator))
+            new = F.cross_entropy(rest(network, 0, moved), y, reduction="none")
+            better = new < losses
+            here[better], losses[better] = moved[better], new[better]
+    return float(loss), float(losses.mean())
+
+
+with torch.no_grad():
+    for s in (0.03, 0.3):
+        in_weights, in_activations = climb(s)
+        print(f"strength {s}: weights {loss_of_weights:.2f} to {in_weights:.2f}, "
+              f"activations {loss_of_activations.mean():.2f} to {in_activations:.2f}")
+
+# %% [markdown]
+# **2.** The chance of an improvement tends to one half as the strength goes to zero, in any space. Why? Test it.
+
+# %% tags=["hide-cell"]
+# For small steps the loss is linear, and a linear function goes down along as many directions as it goes up.
+with torch.no_grad():
+    for s in (0.3, 0.03, 0.003):
+        tries = [
+            {n: w + s * w.std() * torch.randn(w.shape, generator=generator) for n, w in weights.items()} for _ in range(200)
+        ]
+        values = torch.stack([F.cross_entropy(functional_call(network, t, (x,)), y) for t in tries])
+        print(f"strength {s}: {(values < loss_of_weights).float().mean():.0%} of the steps in the weights improve")

@@ -1,0 +1,350 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Search: evolving what a layer should say
+#
+# **What you will see.** One image, a network that has never been trained, and a population of candidate activations
+# that evolves until the network labels the image correctly. First every operator on its own, then the loop.
+#
+# **Before you start.** [Where to search](01_framework) says why activations. **Takes** a quarter of a minute on two
+# CPU cores. Section 3.1 and appendix A.1, A.2, A.4 of the paper {cite}`vegesna2025decoupling`; symbols are collected
+# under [Notation](../book/notation).
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("repsearch") is None:  # on Colab, say
+    source = "git+https://github.com/repsearch/repsearch"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+# %%
+import torch
+
+import repsearch as rs
+
+preset, seed = rs.presets.named(), 0
+data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
+network = rs.search_network(data, preset, seed=seed)
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chapter takes about a quarter of a minute")
+
+# %% [markdown]
+# ## The network, and where it is cut
+#
+# The network is that of cifar10-airbench {cite}`jordan2024airbench`, changed a little: a fixed whitening layer, three
+# blocks, a linear head. Each block is Conv, MaxPool, BatchNorm, GELU, Conv, BatchNorm, GELU. The output of a block is
+# a *search layer* $H^{(l)}$, and so are the logits.
+
+# %%
+image, label = data.train.images[:1], data.train.labels[:1]
+with torch.no_grad():
+    layers = rs.activations(network, image)
+for name, H in zip(rs.networks.layer_names(network), layers, strict=True):
+    print(f"{name:<8}{tuple(H.shape[1:])}")
+
+# %% [markdown]
+# Nothing here is trained. The convolutions start as the identity (*Dirac*), the head is random. The whitening comes
+# from the training images alone: neighbouring pixels say nearly the same, so patches of $2\times2$ pixels are rotated
+# and scaled until they are uncorrelated. **Check:** the covariance of the whitened patches should be the identity.
+
+# %%
+import torch.nn.functional as F
+
+filters = rs.networks.whitening_filters(data.train.images)
+half = len(filters) // 2  # the second half is the first with the opposite sign
+white = F.conv2d(data.train.images, filters[:half]).permute(1, 0, 2, 3).flatten(1)
+print(((white @ white.T) / white.shape[1]).round(decimals=3))
+
+# %% [markdown]
+# ## Fitness
+#
+# A candidate $H$ for layer $l$ is as good as the rest of the network finds it, for this image and its label $y$:
+#
+# $$ f(H) = \log p(y \mid H) = -\,\mathrm{CE}\big(\text{head}(\text{block}_{2}(\cdots\text{block}_{l+1}(H)))\,,\; y\big) $$
+
+# %%
+from repsearch.search import evaluate
+
+H = layers[0][:, None]  # one image, one candidate, channels, height, width
+print(f"fitness of the image's own activations: {evaluate(network, 0, H, label).item():.2f}, "
+      f"of a coin with ten sides: {torch.tensor(0.1).log():.2f}")
+
+# %% [markdown]
+# ## The operators, one by one
+#
+# The population of an image is one tensor, `(images, candidates, channels, height, width)`. The first candidates are
+# noisy copies of the *input*, sent through the first block.
+
+# %%
+from matplotlib import pyplot as plt
+
+from repsearch import operators as op
+from repsearch.search import initial_population
+
+generators = op.image_generators(seed, [0])  # one an image, so that no image depends on the others
+population = initial_population(network, image, preset.search, generators)
+fitness = evaluate(network, 0, population, label)
+print(f"{tuple(population.shape)}, fitness {fitness.min():.2f} to {fitness.max():.2f}")
+
+
+def show(maps: list[torch.Tensor], titles: list[str], channel: int = 0) -> None:
+    """One channel of several activations, side by side, in the same colours: red above 0, blue below."""
+    figure, axes = plt.subplots(1, len(maps), figsize=(1.7 * len(maps), 2.1), facecolor="white", layout="constrained")
+    for ax, H, title in zip(axes, maps, titles, strict=True):
+        ax.imshow(H.reshape(-1, *H.shape[-2:])[channel], cmap="RdBu_r", vmin=-3, vmax=3)
+        ax.set_title(title, fontsize=9)
+        ax.axis("off")
+
+
+show([layers[0], *population[0, :4]], ["clean", *(f"candidate {i}" for i in range(4))])
+
+# %% [markdown]
+# ### Select
+#
+# Keep the $k$ fittest, unchanged. They are the parents. **Check:** the best fitness of the parents is that of the
+# population, so it can never fall.
+
+# %%
+parents, kept = op.select(population, fitness, preset.search.parents)
+print(f"{parents.shape[1]} of {population.shape[1]} kept; best before {fitness.max():.4f}, after {kept.max():.4f}")
+
+# %% [markdown]
+# ### Cross over
+#
+# A child starts as the mean of two parents, drawn at random: $H = \tfrac12 (H_{p_1} + H_{p_2})$.
+
+# %%
+pairs = op.draw_pairs(3, parents.shape[1], generators)  # two parents for each of three children
+children = op.crossover(parents, pairs)
+p1, p2 = pairs[0, 0].tolist()
+show([parents[0, p1], parents[0, p2], children[0, 0]], ["parent 1", "parent 2", "their mean"])
+
+# %% [markdown]
+# ### Mutate
+#
+# Noise follows the parents: a channel that varies much may change much.
+#
+# $$ H_{b,c,h,w} \leftarrow H_{b,c,h,w} + \varepsilon, \qquad
+#    \varepsilon \sim \mathcal N\big(0, (\alpha\,\sigma_{b,c})^2\big), \qquad
+#    \sigma_{b,c} = \tfrac12\big(\operatorname{std} H_{p_1,c} + \operatorname{std} H_{p_2,c}\big) $$
+
+# %%
+row = preset.search.schedule[0]  # generations, alpha, boost and blur passes of block 0
+sigma = op.parent_spread(parents, pairs)
+noise = op.draw_noise((3, *parents.shape[2:]), generators)
+refiners = op.mutate(children, sigma, row.strength, noise)
+explorers = op.mutate(children, sigma, row.strength * row.boost, noise)
+show([children[0, 0], refiners[0, 0], explorers[0, 0]], ["mean", "refiner: α", f"explorer: {row.boost:g}α"])
+print(f"the change has {((refiners - children) / sigma).std():.3f} standard deviations; alpha is {row.strength}")
+
+# %% [markdown]
+# ### Smooth
+#
+# Noise a pixel wide is nothing a convolutional network can learn to produce. So each child is blurred: a few passes of
+# $3\times3$ average pooling. Pooling is linear and separable, so that $n$ passes are one small matrix on each axis,
+# $S^n H\,(S^n)^\top$. **Check:** it is what `F.avg_pool2d` does.
+
+# %%
+smoothed = op.smooth(explorers, row.blur)
+pooled = explorers[0]
+for _ in range(row.blur):
+    pooled = F.avg_pool2d(pooled, 3, stride=1, padding=1)
+show([explorers[0, 0], smoothed[0, 0]], ["explorer", f"{row.blur} passes later"])
+print(f"largest difference from avg_pool2d: {(smoothed[0] - pooled).abs().max():.1e}")
+
+# %% [markdown]
+# Look at the border. Zeros beyond it are averaged in, so it darkens. That looks like a blemish, but it gives every
+# channel some variation in space, and so keeps its mutation alive.
+#
+# ### Normalise
+#
+# Smoothing shrinks. Each child is brought back to mean 0 and variance 1 over channels and positions:
+# $H \leftarrow (H-\mu)/\sqrt{v+10^{-5}}$.
+
+# %%
+finished = op.normalise(smoothed)
+print(f"standard deviation {smoothed[0, 0].std():.3f} before, {finished[0, 0].std():.3f} after; "
+      f"mean {finished[0, 0].mean():.0e}")
+show([smoothed[0, 0], finished[0, 0]], ["smoothed", "normalised"])
+
+# %% [markdown]
+# ### Recentre
+#
+# Logits have no space to blur. They are mutated, then moved to mean zero, which leaves the probabilities as they are.
+
+# %%
+logits = torch.tensor([[2.0, 0.5, -1.0]])
+print(op.recentre(logits), op.recentre(logits).softmax(1), logits.softmax(1))
+
+# %% [markdown]
+# ## The loop
+#
+# A generation keeps the parents, adds *explorers* (children with strong noise) and *refiners* (children with weak
+# noise, whose parents may be explorers). Here is the library's loop. If you hold the paper's pseudocode beside it, you
+# will find it line for line.
+
+# %% tags=["hide-input"]
+import inspect
+
+from IPython.display import Markdown
+
+from repsearch.search import search_images, search_layer
+
+
+def body(function: object) -> str:
+    """The source of a function without its docstring."""
+    source = inspect.getsource(function)
+    opening = source.index('"""')
+    return source[:opening].rstrip() + "\n" + source[source.index('"""', opening + 3) + 4 :]
+
+
+Markdown(f"```python\n{body(search_layer)}\n```")
+
+# %% [markdown]
+# When the generations of a layer are over, the best candidate is fixed, and what the next block makes of it starts the
+# next layer:
+
+# %% tags=["hide-input"]
+Markdown(f"```python\n{body(search_images)}\n```")
+
+# %% [markdown]
+# Let us run it on some training images and watch the best candidate of each layer.
+
+# %%
+from repsearch import plots
+
+found = [rs.search(network, data.train[:24], preset.search, seed=s, progress=False) for s in range(3)]
+curves = [{"cross_entropy": {name: t.cross_entropy(name).mean(0).tolist() for name in t.layers}} for t in found]
+figure = plots.search_curves(curves)
+
+# %% tags=["hide-input"]
+from statistics import mean, stdev
+
+lines = ["| 24 images, 3 seeds | before | after |", "|---|---|---|"]
+for name in found[0].layers:
+    ends = [[curve["cross_entropy"][name][i] for curve in curves] for i in (0, -1)]
+    lines.append(f"| {name} | " + " | ".join(f"{mean(values):.3f} ± {stdev(values):.3f}" for values in ends) + " |")
+Markdown("\n".join(lines))
+
+# %% [markdown]
+# Cross-entropy of the best candidate, averaged over the images; the bands are the range over three seeds. It falls at
+# every layer and never rises within one. Between layers it jumps down: the best of one layer, sent through the next
+# block and normalised, is a better start there. (The convolutions are the identity, so a block only pools, normalises
+# and bends.)
+#
+# Before the search, an average image was labelled about as well as a coin would; now look at the probability of the
+# label, and at what the targets look like.
+
+# %%
+targets = found[0]
+with torch.no_grad():
+    before = network(data.train.images[:24]).softmax(1).gather(1, data.train.labels[:24, None])[:, 0]
+print(f"probability of the label, mean over 24 images: {before.mean():.2f} before, {targets.probability.mean():.2f} after; "
+      f"above one half: {(before > 0.5).sum()} images before, {(targets.probability > 0.5).sum()} after")
+
+with torch.no_grad():
+    own = rs.activations(network, data.train.images[:6])[0]
+figure = plots.target_maps(
+    data.pixels(data.train.images[:6]),
+    [("block 0: own", op.normalise(own)[:, 0]), ("block 0: target", targets.read("block0", 0, 6)[:, 0]),
+     ("block 1: target", targets.read("block1", 0, 6)[:, 0])],
+    [data.classes[label] for label in data.train.labels[:6]],
+)
+
+# %% [markdown]
+# The targets are smooth, and they are *not* pictures of the image: a candidate need only make the rest of the network
+# say the label. Whether a network can learn to produce such maps from the image is the question of
+# [the chapter on learning](04_learning).
+#
+# ## What depends on what
+#
+# What is found for an image depends on the network, the image, its label, the configuration and the seed, and on
+# nothing else: each image has a random generator of its own. **Check:** search an image alone, and among others.
+
+# %%
+alone = rs.search(network, data.train[5:6], preset.search, seed=0, progress=False)
+print(all(torch.equal(alone.read(name), targets.read(name, 5, 6)) for name in targets.layers))
+
+# %% [markdown]
+# ## What the paper leaves open
+#
+# | question | our reading | and the alternative |
+# |---|---|---|
+# | BatchNorm statistics in search | frozen: those of noisy training images, which is what a search starts from | `statistics="candidates"` |
+# | mutation noise | one draw a pixel | `noise="map"` |
+# | what is blurred | the whole child | `blurred="noise"` |
+# | border of the pooling | zeros counted | `border="inside"` |
+# | a refiner's parents | parents and explorers | `refine_from="parents"` |
+# | choosing two parents | with replacement | `pairs="distinct"` |
+# | noise on the input | a share of each channel's standard deviation | `input_noise=...` |
+# | first candidates of a layer | normalised like all others | |
+# | initialisation of the head | Kaiming uniform | `head_init="framework"` |
+#
+# All are arguments of `SearchConfig`, but the last, which belongs to `search_network`. One line tries a reading:
+
+# %%
+from dataclasses import replace
+
+readings = [{}, {"noise": "map"}, {"blurred": "noise"}, {"border": "inside"}, {"refine_from": "parents"}]
+for reading in readings:
+    result = rs.search(network, data.train[:8], replace(preset.search, **reading), progress=False)
+    ends = [f"{result.cross_entropy(name)[:, -1].mean():.2f}" for name in result.layers]
+    print(f"{reading!s:<28}{'  '.join(ends)}")
+
+# %% [markdown]
+# Eight images and one seed say little about which reading is better; the lines show that all of them run.
+#
+# ## What the paper says, and what came out
+#
+# | claim of section 3.1 | here | verdict |
+# |---|---|---|
+# | Evolving activations layer by layer makes an untrained network label its training images | cross-entropy falls at every layer, in every seed | reproduced, at small size |
+# | Elitism: parents are kept | the best fitness never falls, by construction and by test | reproduced |
+#
+# **Summary.** A candidate is an activation, its fitness the log-probability of the label after the rest of an untrained
+# network. Crossover averages, mutation follows each channel's spread, smoothing makes children learnable, normalisation
+# keeps them in range. No gradient was computed.
+#
+# ## Exercises
+#
+# **1.** How much of the progress is due to the noise on the input, before any evolution? Compare the first population's
+# best fitness at three values of `input_noise`.
+
+# %% tags=["hide-cell"]
+for noise in (0.03, 0.3, 1.0):
+    first = initial_population(
+        network, data.train.images[:24], replace(preset.search, input_noise=noise), op.image_generators(0, range(24))
+    )
+    print(f"input_noise {noise}: {-evaluate(network, 0, first, data.train.labels[:24]).amax(1).mean():.2f}")
+
+# %% [markdown]
+# **2.** The operators also take a wrong label. Search targets for the label "3" on images that show something else.
+# Does the search know better?
+
+# %% tags=["hide-cell"]
+wrong = rs.Split(data.train.images[:8], torch.full((8,), 3), data.train.classes, data.train.indices[:8])
+result = rs.search(network, wrong, preset.search, progress=False)
+print(f"probability of label 3: {result.probability.mean():.2f}; of the true labels, above: {targets.probability[:8].mean():.2f}")
+# It does not: an untrained network knows nothing of digits. The label alone says where the search goes.
+
+# %% [markdown]
+# **3.** Search a network of your own: three blocks of your choice behind a stem, no BatchNorm.
+
+# %% tags=["hide-cell"]
+from torch import nn
+
+torch.manual_seed(0)
+channels = data.train.images.shape[1]
+blocks = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2)) for _ in range(3)]
+mine = rs.Network(nn.Conv2d(channels, 8, 3, padding=1), blocks, nn.Sequential(nn.Flatten(), nn.Linear(8 * 16, 10)))
+result = rs.search(mine, data.train[:8], preset.search, progress=False)
+print({name: round(result.cross_entropy(name)[:, -1].mean().item(), 2) for name in result.layers})

@@ -46,7 +46,8 @@ def run(path: Path) -> None:
     """Run one chapter in an empty kernel and write the notebook beside its script."""
     notebook = jupytext.read(path)
     notebook.metadata["kernelspec"] = KERNEL
-    NotebookClient(notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    where = {"metadata": {"path": path.parent}}
+    NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where).execute()
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:03d}"  # random ones would change with every run
         cell.metadata.pop("execution", None)

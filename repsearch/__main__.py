@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--data", help="digits, mnist, cifar10, cifar100, or one of your own in root (default: the preset's)")
+    common = _Parser(add_help=False)
+    common.add_argument("--data", help="digits, mnist, cifar10, cifar100 or your own (default: the preset's)")
     common.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
     common.add_argument("--preset", help="smoke, book or paper (default: REPSEARCH_PRESET, else smoke)")
     common.add_argument("--seed", type=int, default=0, help="of images taken, networks, search and training")
@@ -144,7 +144,7 @@ def _learn(args: argparse.Namespace) -> None:
     history = learn(model, data, targets, config, args.seed, args.checkpoint, progress=not args.quiet)
     test = accuracy(model, data.test)
     best = history.validation_accuracy[history.best_epoch]
-    print(f"epoch {history.best_epoch + 1} of {config.epochs}: validation accuracy {best:.1%}, test accuracy {test:.1%}")
+    print(f"epoch {history.best_epoch + 1} of {config.epochs}: validation accuracy {best:.1%}, test {test:.1%}")
     if args.out:
         weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
         write_whole(args.out, safetensors.torch.save(weights))

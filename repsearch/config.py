@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from repsearch import checks
 
@@ -104,7 +104,15 @@ class SearchConfig:
         return self.parents + self.explorers + self.refiners
 
 
-def split_population(population: int, parents: int) -> dict[str, int]:
+class PopulationSizes(TypedDict):
+    """The make-up of a population, to be unpacked into a `SearchConfig`."""
+
+    parents: int
+    explorers: int
+    refiners: int
+
+
+def split_population(population: int, parents: int) -> PopulationSizes:
     """Parents, explorers and refiners of a population, children shared out 100 : 120 as in the paper.
 
     Example:

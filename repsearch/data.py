@@ -104,8 +104,8 @@ def load(
 
     Args:
         name: "digits", "mnist", "cifar10", "cifar100", or a data set of your own. `<name>.npz` holds train_images,
-            test_images (uint8, or floats in 0..1 kept to 8 bits; N x H x W, or with 1 or 3 channels last), train_labels, test_labels
-            and classes (names).
+            test_images (uint8, or floats in 0..1 kept to 8 bits; N x H x W, or with 1 or 3 channels last),
+            train_labels, test_labels and classes (names).
         root: where the files are; default the environment's REPSEARCH_DATA, else ~/.cache/repsearch.
         train, test: images to take, the same number of each class (one more of the first classes if it does not
             divide); None takes all. With one seed, a smaller part is the beginning of a larger one.
@@ -252,7 +252,8 @@ def _padded(images: np.ndarray, size: int | None, name: str) -> np.ndarray:
     if size is None or (height == size and width == size):
         return images
     if max(height, width) > size:
-        raise InputError(f"size={size}: the images of {name} are {height}x{width}; pass size={max(height, width)} or more")
+        larger = max(height, width)
+        raise InputError(f"size={size}: the images of {name} are {height}x{width}; pass size={larger} or more")
     top, left = (size - height) // 2, (size - width) // 2
     borders = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
     return np.pad(images, borders)
@@ -286,7 +287,8 @@ def _npz(path: Path) -> Source:
     train = _checked(path, "train", arrays, len(classes))
     test = _checked(path, "test", arrays, len(classes))
     if train[0].shape[1:] != test[0].shape[1:]:
-        raise InputError(f"{path}: train_images are {train[0].shape[1:]}, test_images {test[0].shape[1:]}; make them equal")
+        found = f"train_images are {train[0].shape[1:]}, test_images {test[0].shape[1:]}"
+        raise InputError(f"{path}: {found}; make them equal")
     return train, test, classes
 
 
@@ -302,7 +304,8 @@ def _checked(path: Path, part: str, arrays: dict[str, np.ndarray], classes: int)
         if not np.isfinite(images).all():
             raise InputError(f"{where}: has NaN or infinite pixels; remove or repair those images")
         if images.min() < 0 or images.max() > 1:
-            raise InputError(f"{where}: floats must lie in 0..1, found {images.min():g}..{images.max():g}; rescale them")
+            found = f"{images.min():g}..{images.max():g}"
+            raise InputError(f"{where}: floats must lie in 0..1, found {found}; rescale them")
         images = np.rint(images * 255).astype(np.uint8)
     elif images.dtype != np.uint8:
         raise InputError(f"{where}: expected uint8, or floats in 0..1, found {images.dtype}; convert them")

@@ -129,7 +129,7 @@ def framework(
 def _perturbed(
     network: nn.Module, x: Tensor, y: Tensor, strength: float, candidates: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Drop of each image's cross-entropy (candidates, images) in both spaces, and the cross-entropy before (images,)."""
+    """In both spaces, the drop of each image's cross-entropy (candidates, images), and what it was (images,)."""
     generator = image_generators(seed, [0])[0]
     weights = {name: w for name, w in network.named_parameters() if w.ndim > 1 and not name.startswith("stem")}
     H = normalise(network.blocks[0](network.stem(x)))  # type: ignore[operator,index]
@@ -160,7 +160,7 @@ def _dimensions(network: nn.Module, x: Tensor) -> dict[str, int]:
 
 def _progress(drops: Tensor, before: Tensor, shared: int) -> tuple[float, float]:
     """Chance and size of an improvement of the mean over groups of `shared` images, averaged over the groups."""
-    drops, before = drops.unflatten(1, (-1, shared)).mean(2), before.unflatten(0, (-1, shared)).mean(1)
+    drops, before = drops.reshape(len(drops), -1, shared).mean(2), before.reshape(-1, shared).mean(1)
     best = drops.amax(0).clamp(min=0).mean() / before.mean()
     return float((drops > 0).float().mean()), float(best)
 

@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,9 @@ def learn(
     return state.history
 
 
-def objective_parts(layers: Sequence[Tensor], targets: Sequence[Tensor | None], config: LearnConfig) -> dict[str, Tensor]:
+def objective_parts(
+    layers: Sequence[Tensor], targets: Sequence[Tensor | None], config: LearnConfig
+) -> dict[str, Tensor]:
     """The terms of the loss of section 4.2, before they are weighted.
 
         block l:  1/B sum_b || H(l)(x_b) - Hhat(l)(x_b) ||^2          ("mean": divided by the elements of a layer)
@@ -252,7 +255,7 @@ def _batches(count: int, size: int) -> list[tuple[int, int]]:
     """(start, stop) of nearly equal batches of at most `size` images; none of a single image."""
     number = -(-count // size)
     edges = [round(i * count / number) for i in range(number + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _read(
@@ -289,5 +292,6 @@ def _check_fit(model: nn.Module, data: Dataset, targets: Targets | None, config:
 def _identity(model: nn.Module, data: Dataset, targets: Targets | None, config: LearnConfig, seed: int) -> str:
     """What a checkpoint belongs to: initial weights, data, targets, configuration and seed."""
     of_targets = None if targets is None else targets.manifest
-    what = [fingerprint(model), data.train.fingerprint(), data.validation.fingerprint(), of_targets, as_dict(config), seed]
+    images = [data.train.fingerprint(), data.validation.fingerprint()]
+    what = [fingerprint(model), images, of_targets, as_dict(config), seed]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

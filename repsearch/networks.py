@@ -135,7 +135,8 @@ def convnet(
     checks.one_of("statistics", statistics, ("batch", "running"))
     sides = [(side - 1) // 8 for side in images.shape[2:]]
     if min(sides) < 1:
-        raise InputError(f"images: {images.shape[2]}x{images.shape[3]} vanish in three poolings; expected 9x9 or larger")
+        found = f"{images.shape[2]}x{images.shape[3]}"
+        raise InputError(f"images: {found} vanish in three poolings; expected 9x9 or larger")
 
     filters = whitening_filters(images[:5000])
     with torch.random.fork_rng(devices=[]):
@@ -168,9 +169,9 @@ def dirac_conv(channels: int, width: int, init: str = "dirac") -> nn.Conv2d:
 
     "dirac" replaces them by the identity, as airbench does; the filters beyond `channels` keep torch's default, and
     with as many outputs as inputs there are none. "residual" adds the identity to a tenth of torch's default. Trained
-    networks start so: where the margin of every image is the same, as in MNIST, a pure Dirac network has channels that are
-    constant over a whole batch, and BatchNorm's gradient, divided by the square root of 1e-12, ends the training in
-    its first step.
+    networks start so: where the margin of every image is the same, as in MNIST, a pure Dirac network has channels
+    that are constant over a whole batch, and BatchNorm's gradient, divided by the square root of 1e-12, ends the
+    training in its first step.
     """
     conv = nn.Conv2d(channels, width, 3, padding="same", bias=False)
     with torch.no_grad():

@@ -111,7 +111,8 @@ def smooth(H: Tensor, passes: int, border: Literal["zeros", "inside"] = "zeros")
     Pooling is linear and separable, so that all passes are one matrix on each axis: S H S^T. `border` "zeros" divides
     by 9 everywhere; "inside" divides by the number of positions within the map.
     """
-    rows, columns = (pooling_matrix(side, passes, border).to(H) for side in H.shape[-2:])
+    height, width = H.shape[-2:]
+    rows, columns = pooling_matrix(height, passes, border).to(H), pooling_matrix(width, passes, border).to(H)
     return rows @ H @ columns.T
 
 

@@ -16,7 +16,7 @@ COLOURS = dict(zip(
     ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained", "parameters", "activations"),
     np.array(sns.color_palette("colorblind", 10))[[0, 1, 2, 4, 0, 1, 7, 1, 0]].tolist(), strict=True,
 ))
-STYLE = {  # A white ground on every page: a transparent one would lose the black text in dark mode.
+STYLE: Any = {  # A white ground on every page: a transparent one would lose the black text in dark mode.
     "figure.facecolor": "white", "axes.grid": True, "grid.color": "#dddddd", "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "font.size": 11,
     "figure.constrained_layout.use": True, "savefig.facecolor": "white",
@@ -86,7 +86,8 @@ def framework(records: Sequence[dict[str, Any]]) -> Figure:
                 _points(axes[row, 0], records, "dimension", value, {"space": space, "images": images},
                         COLOURS[space], line, f"{space}, for {kind}")
             for space in ("parameters", "activations"):
-                _points(axes[row, 1], records, "images", value, {"space": space, "width": widest}, COLOURS[space], "-", space)
+                _points(axes[row, 1], records, "images", value, {"space": space, "width": widest},
+                        COLOURS[space], "-", space)
             axes[row, 0].set(xscale="log", ylabel=label, ylim=(0, None))
             axes[row, 1].set_xscale("log", base=2)
         axes[1, 0].set_xlabel("dimension of the space")
@@ -96,7 +97,14 @@ def framework(records: Sequence[dict[str, Any]]) -> Figure:
 
 
 def _points(
-    ax: Axes, records: Sequence[dict[str, Any]], x: str, y: str, where: dict[str, Any], colour: Any, line: str, label: str
+    ax: Axes,
+    records: Sequence[dict[str, Any]],
+    x: str,
+    y: str,
+    where: dict[str, Any],
+    colour: Any,
+    line: str,
+    label: str,
 ) -> None:
     """Mean of y over records, with its range, at each x of the points that have the values `where`."""
     chosen = [[p for p in record["points"] if all(p[k] == v for k, v in where.items())] for record in records]

@@ -58,7 +58,7 @@ def search(
         config: one schedule entry a search layer; see `SearchConfig`.
         seed: of all random draws.
         store: folder to cache the targets in. If a search for the same targets was interrupted there, it goes on.
-        progress: show a bar with the best cross-entropy of the layer at work, averaged over the images searched together.
+        progress: show a bar with the best cross-entropy of the layer at work, averaged over the images in memory.
 
     Returns:
         `Targets`: the searched activations of every layer, the best cross-entropy of every layer and generation, and
@@ -235,7 +235,8 @@ def evaluate(network: nn.Module, layer: int, population: Tensor, labels: Tensor)
 def initial_population(network: nn.Module, images: Tensor, config: SearchConfig, generators: Generators) -> Tensor:
     """Noisy copies of each image, propagated to the first search layer: (B, C, H, W) to (B, n, C', H', W').
 
-    They are normalised like every later candidate, which is what the frozen statistics assume. The noise has `config.input_noise` times the standard deviation of each channel of that image.
+    They are normalised like every later candidate, which is what the frozen statistics assume. The noise has
+    `config.input_noise` times the standard deviation of each channel of that image.
     """
     parts = check_network(network)
     sigma = images.std(dim=(2, 3), keepdim=True)[:, None]
@@ -283,7 +284,8 @@ def check_fit(network: nn.Module, data: Split, config: SearchConfig) -> dict[str
         if len(shape) != 3:
             raise InputError(f"network: {name} gives {shape} an image; expected (channels, height, width)")
     if shapes["logits"] != (data.classes,):
-        raise InputError(f"network: its head gives {shapes['logits']} an image; expected ({data.classes},), one a class")
+        found = shapes["logits"]
+        raise InputError(f"network: its head gives {found} an image; expected ({data.classes},), one a class")
     return shapes
 
 
@@ -306,4 +308,5 @@ def _normalise(H: Tensor, config: SearchConfig) -> Tensor:
 
 def _forward(function: Callable[[Tensor], Tensor], population: Tensor) -> Tensor:
     """`function` of every candidate: (B, n, ...) to (B, n, ...)."""
-    return function(population.flatten(0, 1)).unflatten(0, population.shape[:2])
+    out = function(population.flatten(0, 1))
+    return out.reshape(*population.shape[:2], *out.shape[1:])

@@ -197,7 +197,7 @@ class TargetsWriter:
             tensors[name] = H.half().contiguous()
             tensors[f"cross_entropy.{name}"] = loss.contiguous()
             if not bool(torch.isfinite(tensors[name]).all()):
-                raise InputError(f"network: {name} exceeds the range of float16; use a network with smaller activations")
+                raise InputError(f"network: {name} exceeds the range of float16; use smaller activations")
         index = start // self.shard
         if self.folder is None:
             self.memory[index] = tensors

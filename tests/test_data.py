@@ -174,7 +174,7 @@ def test_no_data_and_no_network(tmp_path: Path) -> None:
     os.environ.update(http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
     try:
         for name in ("cifar10", "mnist"):
-            with pytest.raises(rs.InputError, match="the download failed .*connect to the internet, or put .*or name their folder"):
+            with pytest.raises(rs.InputError, match=r"the download failed .*connect to the internet, or put .*or name their folder"):
                 rs.load(name, tmp_path / "new")
     finally:
         for name in ("http_proxy", "https_proxy"):

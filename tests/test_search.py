@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -17,8 +18,10 @@ from repsearch.operators import image_generators
 from repsearch.presets import Preset
 from repsearch.search import evaluate, initial_population, make_children, search_images
 
+EVERY = slice(None)
 
-def same(first: rs.Targets, second: rs.Targets, rows: slice = slice(None)) -> bool:
+
+def same(first: rs.Targets, second: rs.Targets, rows: slice = EVERY) -> bool:
     return all(
         torch.equal(first.read(layer)[rows], second.read(layer))
         and torch.equal(first.cross_entropy(layer)[rows], second.cross_entropy(layer))
@@ -92,7 +95,7 @@ def test_one_thread_or_two(targets: rs.Targets, network: rs.Network, data: rs.Da
 def test_parents_survive_unchanged(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
     seen: list[tuple[int, int, torch.Tensor, torch.Tensor]] = []
     search_images(network, data.train[:2], preset.search, 0, lambda *args: seen.append(args))
-    for (layer, _, before, fitness), (next_layer, _, after, _) in zip(seen, seen[1:], strict=False):
+    for (layer, _, before, fitness), (next_layer, _, after, _) in pairwise(seen):
         if layer == next_layer:
             best = fitness.topk(preset.search.parents, dim=1).indices
             for b in range(2):

@@ -1,0 +1,122 @@
+"""The repository says one thing in one place: its address, its version, its hashes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import repsearch as rs
+from repsearch.experiments import library_hash
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+from run_notebooks import stale  # noqa: E402
+
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
+
+
+def tracked() -> list[Path]:
+    """Text files of the repository: those git tracks, or all but the obvious where there is no git."""
+    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == 0:
+        files = [ROOT / name for name in done.stdout.splitlines()]
+    else:
+        files = [path for path in ROOT.rglob("*") if not {".venv", "_build"} & set(path.parts)]
+    return [path for path in files if path.is_file() and path.suffix not in (".png", ".gif")]
+
+
+def test_the_address_is_the_same_everywhere() -> None:
+    """Every link to this repository on GitHub, on Colab or in an install command is the one of pyproject.toml."""
+    owner, name = re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", URLS["Repository"]).groups()  # type: ignore[union-attr]
+    patterns = [
+        r"github\.com/([\w.-]+)/(repsearch)\b", r"colab\.research\.google\.com/github/([\w.-]+)/([\w.-]+)",
+        r"git\+https://github\.com/([\w.-]+)/([\w.-]+?)(?:[\"'\s`]|$)",
+    ]
+    found = 0
+    for path in tracked():
+        text = path.read_text(errors="ignore")
+        for pattern in patterns:
+            for match in re.finditer(pattern, text):
+                assert match.groups() == (owner, name), f"{path}: {match.group()} is not {URLS['Repository']}"
+                found += 1
+        for match in re.finditer(r"https://([\w-]+)\.github\.io/([\w-]+)", text):
+            assert match.group() == URLS["Book"].rstrip("/"), f"{path}: {match.group()}"
+    assert found >= 8
+
+
+def test_every_chapter_has_a_colab_badge_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    address = URLS["Repository"].removeprefix("https://github.com/")
+    for chapter in CHAPTERS:
+        assert f"https://colab.research.google.com/github/{address}/blob/main/notebooks/{chapter.stem}.ipynb" in readme
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert f"version: {rs.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_outputs_of_a_chapter_are_those_of_its_code(chapter: Path) -> None:
+    why = stale(chapter)
+    assert why is None, f"{chapter.stem} {why}: make notebooks"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_chapters_ran_in_order_without_errors(chapter: Path) -> None:
+    cells = [c for c in json.loads(chapter.with_suffix(".ipynb").read_text())["cells"] if c["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert not any(out["output_type"] == "error" or out.get("name") == "stderr" for out in cell["outputs"])
+
+
+def test_chapters_in_the_table_of_contents_exist_and_all_are_there() -> None:
+    toc = (ROOT / "_toc.yml").read_text()
+    listed = re.findall(r"(?:file|root): (\S+)", toc)
+    for entry in listed:
+        assert any((ROOT / f"{entry}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+    assert {f"notebooks/{chapter.stem}" for chapter in CHAPTERS} <= set(listed)
+
+
+def test_records_say_what_made_them() -> None:
+    for path in sorted((ROOT / "book" / "records").glob("demo-*.json")):
+        record = json.loads(path.read_text())
+        assert {"seed", "library", "library_hash", "versions", "hardware", "seconds", "preset"} <= set(record), path
+    assert len(library_hash()) == 16
+
+
+def test_the_library_never_imports_matplotlib_outside_of_plots() -> None:
+    code = (
+        "import sys, repsearch, repsearch.experiments, repsearch.__main__;"
+        "sys.exit('matplotlib' in sys.modules or 'seaborn' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_rooms_import_only_rooms_above_them() -> None:
+    """The order in which data flows; a module imports only modules that stand before it."""
+    rooms = ["version", "checks", "config", "presets", "data", "operators", "networks", "targets", "search", "learn",
+             "measure", "experiments", "plots"]
+    for place, room in enumerate(rooms):
+        source = (ROOT / "repsearch" / f"{room}.py").read_text()
+        source = source.split("if TYPE_CHECKING:")[0]
+        for used in re.findall(r"^\s*from repsearch\.(\w+) import", source, re.M):
+            assert rooms.index(used) < place, f"{room} imports {used}"
+
+
+def test_doctests() -> None:
+    import doctest
+    import importlib
+
+    ran = 0
+    for path in sorted((ROOT / "repsearch").glob("[!_]*.py")):
+        results = doctest.testmod(importlib.import_module(f"repsearch.{path.stem}"))
+        assert results.failed == 0, path
+        ran += results.attempted
+    assert ran > 20

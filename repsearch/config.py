@@ -48,9 +48,7 @@ class SearchConfig:
         schedule: one `LayerSearch` a search layer: the blocks in order, then the logits.
         parents, explorers, refiners: how the population is made up; 20 + 100 + 120 in the paper.
         input_noise: noise on the copies of the input that start the search, as a share of each channel's
-            standard deviation in that image.
-
-    What the paper leaves open; the first option is our reading:
+            standard deviation in that image. What the paper leaves open follows; the first option is our reading.
         noise: mutation noise is drawn for every "pixel", or once for each channel's "map".
         blurred: smoothing acts on the whole "child", or on the "noise" alone.
         border: average pooling counts the "zeros" beyond the border, or only positions "inside".

@@ -196,7 +196,7 @@ def write_record(path: str | Path, content: Record) -> None:
 
 
 def read_records(pattern: str) -> list[Record]:
-    """The records that come with the library, whose names match `pattern`, such as "demo-mnist-*", sorted by name.
+    """The records that come with the library, whose names match `pattern`, such as ``"demo-mnist-*"``, sorted by name.
 
     Raises:
         InputError: no record matches.

@@ -145,8 +145,8 @@ def objective_parts(
 ) -> dict[str, Tensor]:
     """The terms of the loss of section 4.2, before they are weighted.
 
-        block l:  1/B sum_b || H(l)(x_b) - Hhat(l)(x_b) ||^2          ("mean": divided by the elements of a layer)
-        head:     1/B sum_b KL( softmax(Hhat(L-1)(x_b)) || softmax(logits(x_b)) )
+    Block l: ``1/B sum_b || H(l)(x_b) - Hhat(l)(x_b) ||^2``, divided by the elements of the layer for "mean".
+    Head: ``1/B sum_b KL( softmax(Hhat(L-1)(x_b)) || softmax(logits(x_b)) )``.
 
     Args:
         layers: the model's H(0), ..., H(L-2) and logits, each (B, ...).

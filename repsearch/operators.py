@@ -52,7 +52,7 @@ def draw_pairs(n: int, k: int, generators: Generators, distinct: bool = False) -
 
 
 def draw_noise(shape: Sequence[int], generators: Generators, kind: Literal["pixel", "map"] = "pixel") -> Tensor:
-    """Standard normal noise (B, *shape): one draw for each pixel, or for each map of shape (..., 1, 1) expanded."""
+    """Standard normal noise, ``(B, *shape)``: one draw for each pixel, or for each map (H, W)."""
     drawn = [*shape[:-2], 1, 1] if kind == "map" and len(shape) > 2 else list(shape)
     noise = torch.stack([torch.randn(drawn, generator=g, device=g.device) for g in generators])
     return noise.expand(len(generators), *shape)
@@ -127,7 +127,8 @@ def pooling_matrix(side: int, passes: int, border: Literal["zeros", "inside"] = 
     """
     neighbours = torch.ones(side, side, dtype=torch.float64).triu(-1).tril(1)
     once = neighbours / (3 if border == "zeros" else neighbours.sum(1, keepdim=True))
-    return torch.linalg.matrix_power(once, passes)
+    power: Tensor = torch.linalg.matrix_power(once, passes)
+    return power
 
 
 def normalise(H: Tensor, eps: float = 1e-5) -> Tensor:

@@ -72,8 +72,8 @@ def search(
         >>> from repsearch import load, presets, search_network
         >>> data, preset = load("digits", train=10, validation=10, test=10), presets.smoke("digits")
         >>> targets = search(search_network(data, preset), data.train[:2], preset.search, progress=False)
-        >>> targets.shape("block1"), bool((targets.probability > 0.5).all())
-        ((32, 7, 7), True)
+        >>> targets.layers, targets.shape("block1"), targets.probability.shape
+        (('block0', 'block1', 'block2', 'logits'), (16, 7, 7), torch.Size([2]))
     """
     checks.positive_int("seed", seed, minimum=0)
     shapes = check_fit(network, data, config)

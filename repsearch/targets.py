@@ -1,8 +1,8 @@
 """The cache of searched activations: a folder of safetensors shards with a manifest, or the same in memory.
 
-    manifest.json               what the targets are of, the shape of each layer, and each finished shard's SHA-256
-    shard-00000.safetensors     images 0 .. shard-1: block0, block1, ..., logits (float16, images first) and
-                                cross_entropy.block0, ... (float32, images x generations+1)
+- ``manifest.json``: what the targets are of, the shape of each layer, and each finished shard's SHA-256
+- ``shard-00000.safetensors``, ...: images 0 to shard-1, as block0, block1, ..., logits (float16, images first) and
+  cross_entropy.block0, ... (float32, images x generations+1)
 
 Every file is written under a temporary name and renamed when it is whole; a shard enters the manifest after that.
 """

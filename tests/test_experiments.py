@@ -27,8 +27,8 @@ def test_framework_points() -> None:
     record = experiments.framework(data, widths=(4, 8), images=(1, 8), strengths=(0.1, 0.3), candidates=6)
     points = {(p["space"], p["width"], p["images"]): p for p in record["points"]}
     assert len(points) == 8
-    # Width 4: four inputs to block 0, two 3x3 convolutions a block, and the head.
-    assert points["parameters", 4, 1]["dimension"] == 6 * 4 * 4 * 9 + 4 * 9 * 10
+    # Width 4: eight whitening filters into block 0, two 3x3 convolutions a block, and the head.
+    assert points["parameters", 4, 1]["dimension"] == 8 * 4 * 9 + 5 * 4 * 4 * 9 + 4 * 9 * 10
     assert points["activations", 8, 1]["dimension"] == 8 * 15 * 15
     for point in points.values():
         assert 0 <= point["chance"] <= 1 and 0 <= point["gain"] <= 1
@@ -41,8 +41,8 @@ def test_framework_points() -> None:
 def test_progress_in_closed_form() -> None:
     """Two images, two candidates: alone each image takes its better one; shared, the better mean counts."""
     drops, before = torch.tensor([[1.0, -2.0], [-1.0, 2.0]]), torch.tensor([2.0, 4.0])
-    assert experiments._progress(drops, before, 1) == (0.5, (1 + 2) / (2 + 4))
-    assert experiments._progress(drops, before, 2) == (0.5, 0.5 / 3)
+    assert experiments._progress(drops, before, 1) == (0.5, pytest.approx((1 + 2) / (2 + 4)))
+    assert experiments._progress(drops, before, 2) == (0.5, pytest.approx(0.5 / 3))
 
 
 def test_records_are_written_whole_and_rounded(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_what_is_blurred(preset: Preset) -> None:
 
 @pytest.mark.parametrize("reading", [
     {"noise": "map"}, {"blurred": "noise"}, {"border": "inside"}, {"normalise": False}, {"refine_from": "parents"},
-    {"pairs": "distinct"}, {"statistics": "candidates"}, {"input_noise": 0.03}, {"explorers": 0},
+    {"pairs": "distinct"}, {"statistics": "candidates"}, {"input_noise": 0.3}, {"explorers": 0},
 ])
 def test_every_reading_runs_reproducibly_and_differs(
     targets: rs.Targets, network: rs.Network, data: rs.Dataset, preset: Preset, reading: dict[str, object]

@@ -26,6 +26,7 @@ from repsearch.search import search_images
 STATIC = Path(__file__).resolve().parent / "_static"
 IMAGE, SEED = 4, 0
 GENERATIONS, EVERY = (60, 30, 30, 10), (3, 2, 2, 1)
+NAMES = ("block 0", "block 1", "block 2", "logits")
 KINDS = {"parents": "#000000", "explorers": "#de8f05", "refiners": "#0173b2"}
 
 
@@ -47,69 +48,65 @@ def evolve() -> tuple[rs.Dataset, list[tuple[int, int, torch.Tensor, torch.Tenso
     return data, seen, config
 
 
-def plane(populations: list[torch.Tensor]) -> torch.Tensor:
-    """The mean and the two principal directions of a layer's candidates over all generations: (3, values)."""
-    flat = torch.cat([population.flatten(1) for population in populations])
-    mean = flat.mean(0)
-    _, _, directions = torch.pca_lowrank(flat - mean, q=2, center=False)
-    return torch.cat([mean[None], directions.T])
+def draw(
+    axes: list[plt.Axes], data: rs.Dataset, seen: list[tuple[int, int, torch.Tensor, torch.Tensor]],
+    config: rs.SearchConfig, step: int,
+) -> None:
+    """One frame: the image, the best candidate, all candidates, and the cross-entropy so far."""
+    layer, generation, population, fitness = seen[step]
+    picture, best, cloud, curve = axes
+    for ax in axes:
+        ax.clear()
+    label = int(data.train.labels[IMAGE])
+    picture.imshow(data.pixels(data.train.images)[IMAGE], cmap="gray", vmin=0, vmax=1)
+    picture.set(xticks=[], yticks=[], title=f"an image of a {data.classes[label]}")
+
+    H = population[int(fitness.argmax())]
+    if layer < 3:
+        best.imshow(H[int(H.flatten(1).std(1).argmax())], cmap="RdBu_r", vmin=-3, vmax=3)
+        best.set(xticks=[], yticks=[], title=f"{NAMES[layer]}: the best", xlabel="one of its channels")
+    else:
+        colours = ["#de8f05" if k == label else "#999999" for k in range(len(H))]
+        best.bar(range(len(H)), H.softmax(0), color=colours)
+        best.set(xticks=range(len(H)), yticks=[], ylim=(0, 1), aspect="auto")
+        best.set(title="logits: the best", xlabel="probability of each label")
+        best.tick_params(labelsize=8)
+
+    sizes = {"parents": config.parents, "explorers": config.explorers, "refiners": config.refiners}
+    distance = (population - H).flatten(1).square().mean(1).sqrt()
+    first = 0
+    for kind, size in sizes.items():
+        rows = slice(first, first + size)
+        colour = KINDS[kind] if generation else "#888888"
+        cloud.scatter(distance[rows], fitness[rows].exp(), s=14, c=colour, alpha=0.8, linewidth=0,
+                      zorder=3 if kind == "parents" else 2)
+        first += size
+    for i, (kind, colour) in enumerate(KINDS.items()):
+        place = {"transform": cloud.transAxes, "ha": "right", "va": "top", "fontsize": 9}
+        cloud.text(0.98, 0.9 - 0.085 * i, kind, color=colour, **place)
+    cloud.set(xlim=(-0.05, 1.4), ylim=(-0.02, 1.02), title=f"{NAMES[layer]}, generation {generation}",
+              xlabel="distance from the best", ylabel="probability of the label")
+
+    loss = [-float(f.max()) for _, _, _, f in seen]
+    edges = [i for i, (_, g, _, _) in enumerate(seen) if g == 0] + [len(seen)]
+    for (first, last), name in zip(pairwise(edges), NAMES, strict=True):
+        curve.axvspan(first, last - 1, color="#f0f0f0", zorder=0)
+        curve.text((first + last - 1) / 2, max(loss) * 1.04, name, ha="center", fontsize=8)
+        done = range(first, min(last, step + 1))
+        curve.plot(done, [loss[i] for i in done], color="#0173b2", linewidth=2)
+    curve.plot(step, loss[step], "o", color="#0173b2")
+    curve.set(xlim=(-1, len(seen)), ylim=(0, max(loss) * 1.15), xticks=[], xlabel="generations, layer by layer",
+              title="cross-entropy of the best")
 
 
 def main() -> None:
-    torch.manual_seed(0)
     data, seen, config = evolve()
-    names = ["block 0", "block 1", "block 2", "logits"]
-    planes = {layer: plane([p for at, _, p, _ in seen if at == layer]) for layer in range(4)}
-    limits = {}
-    for layer in range(4):
-        shown = torch.cat([population for at, _, population, _ in seen if at == layer]).flatten(1)
-        points = (shown - planes[layer][0]) @ planes[layer][1:].T
-        low, high = points.quantile(0.01, 0), points.quantile(0.99, 0)
-        limits[layer] = (low - 0.15 * (high - low), high + 0.15 * (high - low))
-    loss = [-float(fitness.max()) for _, _, _, fitness in seen]
-    edges = [i for i, (_, generation, _, _) in enumerate(seen) if generation == 0] + [len(seen)]
-
-    with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure, (left, middle, right) = plt.subplots(
-            1, 3, figsize=(9, 3.1), dpi=100, gridspec_kw={"width_ratios": [1, 1.35, 1.6]}
-        )
-
-        def draw(step: int) -> None:
-            layer, generation, population, _ = seen[step]
-            for ax in (left, middle, right):
-                ax.clear()
-            left.imshow(data.pixels(data.train.images)[IMAGE], cmap="gray", vmin=0, vmax=1)
-            left.set(xticks=[], yticks=[], title=f"an image of a {data.classes[int(data.train.labels[IMAGE])]}")
-            left.set_xlabel(f"searched at: {names[layer]}", fontsize=11)
-
-            points = (population.flatten(1) - planes[layer][0]) @ planes[layer][1:].T
-            sizes = {"parents": config.parents, "explorers": config.explorers, "refiners": config.refiners}
-            kinds = [k for k, n in sizes.items() for _ in range(n)] if generation else ["refiners"] * len(points)
-            order = sorted(range(len(points)), key=lambda i: kinds[i] == "parents")
-            middle.scatter(
-                points[order, 0], points[order, 1], s=[55 if kinds[i] == "parents" else 22 for i in order],
-                c=[KINDS[kinds[i]] if generation else "#888888" for i in order], alpha=0.85, linewidth=0,
-            )
-            low, high = limits[layer]
-            middle.set(xticks=[], yticks=[], xlim=(low[0], high[0]), ylim=(low[1], high[1]),
-                       title=f"{names[layer]}: the candidates", xlabel=f"generation {generation}")
-            for i, (kind, colour) in enumerate(KINDS.items()):
-                place = {"transform": middle.transAxes, "va": "top"}
-                middle.text(0.02, 0.97 - 0.085 * i, kind, color=colour, fontsize=9, **place)
-
-            for first, last, name in zip(edges, edges[1:], names, strict=False):
-                right.axvspan(first, last - 1, color="#f0f0f0", zorder=0)
-                right.text((first + last - 1) / 2, max(loss) * 1.04, name, ha="center", fontsize=9)
-            for first, last in pairwise(edges):
-                done = range(first, min(last, step + 1))
-                right.plot(done, [loss[i] for i in done], color="#0173b2", linewidth=2)
-            right.plot(step, loss[step], "o", color="#0173b2")
-            right.set(xlim=(-1, len(seen)), ylim=(0, max(loss) * 1.15), xticks=[], xlabel="generations, layer by layer",
-                      title="cross-entropy of the best, nats")
-
+    with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 10, "axes.titlesize": 10}):
+        figure, axes = plt.subplots(1, 4, figsize=(10, 2.7), dpi=100, width_ratios=[1, 1, 1.35, 1.6])
         frames = [*range(len(seen)), *[len(seen) - 1] * 12]
-        FuncAnimation(figure, draw, frames, cache_frame_data=False).save(STATIC / "evolution.gif", PillowWriter(fps=6))
-        draw(len(seen) - 1)
+        animation = FuncAnimation(figure, lambda step: draw(list(axes), data, seen, config, step), frames)
+        animation.save(STATIC / "evolution.gif", PillowWriter(fps=5))
+        draw(list(axes), data, seen, config, len(seen) - 1)
         figure.savefig(STATIC / "evolution.png")
 
 

@@ -172,6 +172,9 @@ Markdown("\n".join(lines))
 # difference between the columns is what it knows about *this* image. What is small in both columns is common to all
 # targets, such as their dark border.
 #
+# The untrained network is the control that matters. It starts close, because a search starts from an untrained
+# network's activations. Search-based training comes closer still, and SGD moves away.
+#
 # ## The result, three seeds
 #
 # These are records of `python -m repsearch demo` that come with the library: at the smoke preset on the embedded
@@ -232,8 +235,9 @@ null = torch.stack([H[shuffled == c].mean(0) for c in range(data.train.classes)]
 print({name: round(value, 2) for name, value in share.items()}, f"with shuffled labels (logits): {null:.2f}")
 
 # %% [markdown]
-# A small share: most of what the body is asked to learn is particular to one image's search, and much of that is the
-# noise the search happened to use. Regression has to average it out, which takes many images.
+# At the blocks, most of the variance lies within classes: what the body is asked to learn is largely particular to one
+# image's search, and part of that is the noise the search happened to use. Regression has to average it out, which
+# takes many images. Exercise 2 tests this explanation.
 #
 # **Summary.** Targets are searched once and cached. The body regresses to them, the head to the searched distribution,
 # and a stop-gradient keeps the two apart. At small size this beats an untrained network by far and trails SGD.

@@ -52,6 +52,16 @@ for name, H in zip(rs.networks.layer_names(network), layers, strict=True):
     print(f"{name:<8}{tuple(H.shape[1:])}")
 
 # %% [markdown]
+# At the paper's size, 256 channels for colour images, the maps are $256\times15\times15$, $256\times7\times7$ and
+# $256\times3\times3$, and the network that learns has three times the convolutions:
+
+# %%
+colour = torch.randn(100, 3, 32, 32)
+for kind, groups in (("searched", 1), ("trained", 3)):
+    large = rs.convnet(colour, classes=10, width=256, groups=groups)
+    print(f"{kind}: {rs.networks.parameter_count(large):,} parameters")
+
+# %% [markdown]
 # Nothing here is trained. The convolutions start as the identity (*Dirac*), the head is random. The whitening comes
 # from the training images alone: neighbouring pixels say nearly the same, so patches of $2\times2$ pixels are rotated
 # and scaled until they are uncorrelated. **Check:** the covariance of the whitened patches should be the identity.
@@ -189,8 +199,20 @@ print(op.recentre(logits), op.recentre(logits).softmax(1), logits.softmax(1))
 # ## The loop
 #
 # A generation keeps the parents, adds *explorers* (children with strong noise) and *refiners* (children with weak
-# noise, whose parents may be explorers). Here is the library's loop. If you hold the paper's pseudocode beside it, you
-# will find it line for line.
+# noise, whose parents may be explorers). The paper's algorithm, in short:
+#
+# ```text
+# population at layer 0: noisy copies of the input, propagated
+# for each layer:
+#     repeat for the layer's generations:
+#         parents    = the k fittest of the population, for each image
+#         explorers  = reproduce(parents,             strength α · boost)
+#         refiners   = reproduce(parents + explorers, strength α)
+#         population = parents + explorers + refiners; evaluate it
+#     fix the best, go on to the next layer
+# ```
+#
+# And the library's loop. You will find the inner part line for line:
 
 # %% tags=["hide-input"]
 import inspect
@@ -237,8 +259,8 @@ Markdown("\n".join(lines))
 
 # %% [markdown]
 # Cross-entropy of the best candidate, averaged over the images; the bands are the range over three seeds. It falls at
-# every layer and never rises within one. Between layers it jumps down: the best of one layer, sent through the next
-# block and normalised, is a better start there. (The convolutions are the identity, so a block only pools, normalises
+# every layer and never rises within one. Between layers it jumps, because what the best of one layer becomes in the next
+# is normalised there, and that scales the logits. (The convolutions are the identity: a block only pools, normalises
 # and bends.)
 #
 # Before the search, an average image was labelled about as well as a coin would; now look at the probability of the

@@ -45,7 +45,7 @@ def learning_curves(records: Sequence[dict[str, Any]]) -> Figure:
         chance = 100 * float(np.mean([record["accuracy"]["untrained"] for record in records]))
         ax.axhline(chance, color=COLOURS["untrained"], linestyle=":", label="untrained (test images)")
         ax.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
-        ax.legend(loc="lower right")
+        ax.legend(loc="center right")
     return figure
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import safetensors.torch
-import torch
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
@@ -117,6 +117,7 @@ def _table(result: dict[str, object]) -> str:
 
 def _search(args: argparse.Namespace) -> None:
     data, preset = _data(args)
+    start = time.perf_counter()
     network = search_network(data, preset, args.seed).to(args.device)
     store = args.out or Path("targets") / data.name
     targets = search(network, data.train, preset.search, args.seed, store, progress=not args.quiet)
@@ -127,7 +128,7 @@ def _search(args: argparse.Namespace) -> None:
     if args.json:
         curves = {layer: targets.cross_entropy(layer).mean(0).tolist() for layer in targets.layers}
         write_record(args.json, record(
-            "search", args.seed, 0.0, data=data.name, train=len(data.train), preset=preset.name,
+            "search", args.seed, time.perf_counter() - start, data=data.name, train=len(data.train), preset=preset.name,
             search=as_dict(preset.search), cross_entropy=curves, probability=float(targets.probability.mean()),
         ))
 
@@ -140,6 +141,7 @@ def _learn(args: argparse.Namespace) -> None:
         config = replace(config, epochs=args.epochs)
     if args.groups is not None:
         checks.positive_int("groups", args.groups)
+    start = time.perf_counter()
     model = learn_network(data, preset, args.seed, args.groups).to(args.device)
     history = learn(model, data, targets, config, args.seed, args.checkpoint, progress=not args.quiet)
     test = accuracy(model, data.test)
@@ -150,12 +152,11 @@ def _learn(args: argparse.Namespace) -> None:
         write_whole(args.out, safetensors.torch.save(weights))
     if args.json:
         write_record(args.json, record(
-            "learn", args.seed, 0.0, data=data.name, train=len(data.train), preset=preset.name,
+            "learn", args.seed, time.perf_counter() - start, data=data.name, train=len(data.train), preset=preset.name,
             objective="SGD" if args.sgd else "search-based", learn=as_dict(config), test_accuracy=test,
             validation_accuracy=history.validation_accuracy, losses=history.parts, best_epoch=history.best_epoch,
         ))
 
 
 if __name__ == "__main__":
-    torch.set_flush_denormal(True)
     raise SystemExit(main())

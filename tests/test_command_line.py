@@ -31,6 +31,7 @@ def run(*arguments: str | Path, cwd: Path, expect: int = 0) -> subprocess.Comple
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("command")
     done = run("search", *SMALL, "--json", "search.json", cwd=folder)
+    assert json.loads((folder / "search.json").read_text())["seconds"] > 0
     assert "targets of 20 images: targets/digits" in done.stdout
     return folder
 

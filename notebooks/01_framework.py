@@ -59,8 +59,8 @@ network = rs.search_network(data, preset, seed=seed)
 
 with torch.no_grad():
     H = network.blocks[0](network.stem(data.train.images[:1]))
-weights = sum(w.numel() for name, w in network.named_parameters() if w.ndim > 1 and not name.startswith("stem"))
-print(f"{weights:,} weights, {H.numel():,} activations of an image at block 0, of shape {tuple(H.shape[1:])}")
+weight_count = sum(w.numel() for name, w in network.named_parameters() if w.ndim > 1 and not name.startswith("stem"))
+print(f"{weight_count:,} weights, {H.numel():,} activations of an image at block 0, of shape {tuple(H.shape[1:])}")
 
 # %% [markdown]
 # ## Two hundred random steps in each
@@ -124,14 +124,14 @@ records = [experiments.framework(rs.load(preset.data, train=200, validation=50, 
 figure = plots.framework(records)
 
 # %% [markdown]
-# Top: the share of the perturbations that lower the cross-entropy. Bottom: by how much the best of 32 lowers it, as a
+# Top: the share of the perturbations that lower the cross-entropy, at the strength that gains most. Bottom: by how much the best of 32 lowers it, as a
 # share of what it was. Bands are the range over three seeds; network, images and noise all vary.
 #
 # **Left, against dimension.** Solid orange: parameters that must serve 64 images. The best perturbation gains next to
 # nothing. Blue: activations gain much more. So far the paper is right. But the dotted orange line, our control, gains
 # more than either, in the larger space. For a single image, strong noise on the weights soon finds a network that says
-# the label, whatever it is shown. And none of the curves of gain falls over the widths we tried: dimension alone is not
-# what holds random steps back.
+# the label, whatever it is shown. Neither of the two curves for one image falls over the widths we tried; only the one
+# for 64 images does, slowly. Dimension alone is not what holds random steps back.
 #
 # **Right, against the images served.** This is what does. The more images one step must serve, the less it gains.
 # The blue line is level by construction: every image has its own activations.
@@ -153,7 +153,7 @@ def value(space: str, images: int, key: str) -> str:
 rows = [("activations, each image its own", "activations", 1), ("parameters, for one image", "parameters", 1),
         ("parameters, for 64 images at once", "parameters", 64)]
 table = [f"| {label} | {value(space, n, 'chance')} | {value(space, n, 'gain')} |" for label, space, n in rows]
-Markdown("\n".join(["| width 32, 3 seeds | a step helps, % | the best gains, % |", "|---|---|---|", *table]))
+Markdown("\n".join(["| width 32, 3 seeds, each at its best strength | a step helps, % | the best gains, % |", "|---|---|---|", *table]))
 
 # %% [markdown]
 # ## What the paper says, and what came out
@@ -162,7 +162,7 @@ Markdown("\n".join(["| width 32, 3 seeds | a step helps, % | the best gains, % |
 # |---|---|---|
 # | Random perturbation makes little progress in parameter space | its gain vanishes as images share the parameters | reproduced |
 # | Random perturbation makes progress in activation space | far more than in parameters shared by many images | reproduced |
-# | The reason is the dimension of parameter space | gain does not fall with dimension; for one image, parameters gain most. What hurts is sharing | not reproduced |
+# | The reason is the dimension of parameter space | for one image, gain does not fall with dimension, and parameters gain most; for many, it falls slowly. What hurts most is sharing | in part |
 #
 # Mind what this does not show. These are first steps from an untrained network, and the gain of one step is no
 # search. [The next chapter](02_search) takes the many small steps.
@@ -174,7 +174,8 @@ Markdown("\n".join(["| width 32, 3 seeds | a step helps, % | the best gains, % |
 # ## Exercises
 #
 # **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces, for 64
-# images, at the strengths 0.03 and 0.3. Which space gets further?
+# images, at the strengths 0.03 and 0.3. Which space gets further? (It uses `weights`, `H`, `sigma`, `x` and `y` from the
+# second cell above. The two spaces start from different losses, because normalising $H$ scales the logits.)
 
 # %% tags=["hide-cell"]
 def climb(strength: float, rounds: int = 15, candidates: int = 24) -> tuple[float, float]:

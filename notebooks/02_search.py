@@ -12,7 +12,7 @@
 # # Search: evolving what a layer should say
 #
 # **What you will see.** One image, a network that has never been trained, and a population of candidate activations
-# that evolves until the network labels the image correctly. First every operator on its own, then the loop.
+# that evolves to make the network give the image its label. First every operator on its own, then the loop.
 #
 # **Before you start.** [Where to search](01_framework) says why activations. **Takes** a quarter of a minute on two
 # CPU cores. Section 3.1 and appendix A.1, A.2, A.4 of the paper {cite}`vegesna2025decoupling`; symbols are collected
@@ -62,9 +62,11 @@ for kind, groups in (("searched", 1), ("trained", 3)):
     print(f"{kind}: {rs.networks.parameter_count(large):,} parameters")
 
 # %% [markdown]
-# Nothing here is trained. The convolutions start as the identity (*Dirac*), the head is random. The whitening comes
+# Nothing here is trained. The convolutions are the identity (*Dirac*), but for the outputs of the very first that have
+# no input to copy, which are random; so is the head. The whitening comes
 # from the training images alone: neighbouring pixels say nearly the same, so patches of $2\times2$ pixels are rotated
-# and scaled until they are uncorrelated. **Check:** the covariance of the whitened patches should be the identity.
+# and scaled until they are uncorrelated. **Check:** the covariance of the whitened patches should be
+# the identity, but for directions of so little variance that the $5\times10^{-4}$ added to their eigenvalues counts.
 
 # %%
 import torch.nn.functional as F
@@ -86,12 +88,12 @@ from repsearch.search import evaluate
 
 H = layers[0][:, None]  # one image, one candidate, channels, height, width
 print(f"fitness of the image's own activations: {evaluate(network, 0, H, label).item():.2f}, "
-      f"of a coin with ten sides: {torch.tensor(0.1).log():.2f}")
+      f"of chance: {torch.tensor(0.1).log():.2f}")
 
 # %% [markdown]
 # ## The operators, one by one
 #
-# The population of an image is one tensor, `(images, candidates, channels, height, width)`. The first candidates are
+# Run the cells of this section in order: each draws from the same generators. The population of an image is one tensor, `(images, candidates, channels, height, width)`. The first candidates are
 # noisy copies of the *input*, sent through the first block.
 
 # %% mystnb={"figure": {"caption": "One channel of the clean activation, and of four first candidates."}, "image": {"alt": "Five maps of one channel: the clean activation and four noisy candidates."}}
@@ -115,7 +117,7 @@ def show(maps: list[torch.Tensor], titles: list[str], channel: int = 0) -> None:
         ax.axis("off")
 
 
-show([layers[0], *population[0, :4]], ["clean", *(f"candidate {i}" for i in range(4))])
+show([op.normalise(layers[0]), *population[0, :4]], ["clean", *(f"candidate {i}" for i in range(4))])
 
 # %% [markdown]
 # ### Select
@@ -172,8 +174,8 @@ show([explorers[0, 0], smoothed[0, 0]], ["explorer", f"{row.blur} passes later"]
 print(f"largest difference from avg_pool2d: {(smoothed[0] - pooled).abs().max():.1e}")
 
 # %% [markdown]
-# Look at the border. Zeros beyond it are averaged in, so it darkens. That looks like a blemish, but it gives every
-# channel some variation in space, and so keeps its mutation alive.
+# Look at the border. Zeros beyond it are averaged in, so it darkens. That gives every channel some variation
+# in space, which the mutation of the next generation follows.
 #
 # ### Normalise
 #
@@ -259,12 +261,11 @@ Markdown("\n".join(lines))
 
 # %% [markdown]
 # Cross-entropy of the best candidate, averaged over the images; the bands are the range over three seeds. It falls at
-# every layer and never rises within one. Between layers it jumps, because what the best of one layer becomes in the next
+# every layer and never rises within one. Between blocks it jumps, because what the best of one layer becomes in the next
 # is normalised there, and that scales the logits. (The convolutions are the identity: a block only pools, normalises
 # and bends.)
 #
-# Before the search, an average image was labelled about as well as a coin would; now look at the probability of the
-# label, and at what the targets look like.
+# Now look at the probability of the label before and after, and at what the targets look like.
 
 # %% mystnb={"figure": {"caption": "Images, one channel of their own activation, and of their targets. Red is above 0, blue below."}, "image": {"alt": "Rows of maps for six digits: the image, its own activation at block 0, and the searched targets at blocks 0 and 1."}}
 targets = found[0]
@@ -343,7 +344,7 @@ for reading in readings:
 #
 # | claim of section 3.1 | here | verdict |
 # |---|---|---|
-# | Evolving activations layer by layer makes an untrained network label its training images | cross-entropy falls at every layer, in every seed | reproduced, at small size |
+# | Evolving activations layer by layer makes an untrained network label its training images | cross-entropy falls at every layer, in every seed; most images, not all, end above one half | reproduced, at small size |
 # | Elitism: parents are kept | the best fitness never falls, by construction and by test | reproduced |
 #
 # **Summary.** A candidate is an activation, its fitness the log-probability of the label after the rest of an untrained
@@ -351,6 +352,8 @@ for reading in readings:
 # keeps them in range. No gradient was computed.
 #
 # ## Exercises
+#
+# The solutions use `replace`, `initial_population` and `evaluate`, imported above.
 #
 # **1.** How much of the progress is due to the noise on the input, before any evolution? Compare the first population's
 # best fitness at three values of `input_noise`.
@@ -364,7 +367,6 @@ for noise in (0.03, 0.3, 1.0):
 
 # %% [markdown]
 # **2.** The operators also take a wrong label. Search targets for the label "3" on images that show something else.
-# Does the search know better?
 
 # %% tags=["hide-cell"]
 wrong = rs.Split(data.train.images[:8], torch.full((8,), 3), data.train.classes, data.train.indices[:8])
@@ -378,6 +380,7 @@ print(f"probability of label 3: {result.probability.mean():.2f}; of the true lab
 # %% tags=["hide-cell"]
 from torch import nn
 
+# The head's 8 * 16 inputs are 8 channels of 4x4, what three poolings leave of 32x32.
 torch.manual_seed(0)
 channels = data.train.images.shape[1]
 blocks = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The three presets: smoke (tests, first contact), book (the numbers printed in the book), paper (a GPU or more)."""
+"""The three presets: smoke (tests, first contact), book (a night on a laptop), paper (a GPU or more)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def smoke(data: str = "digits") -> Preset:
 
 
 def book(data: str = "cifar10") -> Preset:
-    """The preset behind the numbers printed in the book."""
+    """A night on a laptop: larger networks, longer searches, real photographs."""
     population = split_population(60, 10)
     return Preset(
         name="book", data=data, train=2000, validation=1000, test=2000, width=64, groups=3,

@@ -18,7 +18,7 @@ from repsearch.config import LayerSearch, LearnConfig, SearchConfig
 from repsearch.data import Dataset, Split, load
 from repsearch.learn import History, accuracy, learn
 from repsearch.networks import Network, activations, calibrate, convnet, learn_network, search_network
-from repsearch.search import search
+from repsearch.run import search
 from repsearch.targets import Targets
 from repsearch.version import __version__
 

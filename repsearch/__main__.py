@@ -1,26 +1,33 @@
-"""The command line: python -m repsearch demo | search | learn."""
+"""The command line: python -m repsearch demo | search | learn | targets | bench."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import safetensors.torch
+import torch
+import torch.distributed as dist
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
 from repsearch.config import as_dict
 from repsearch.data import Dataset, load
-from repsearch.experiments import demo, record, write_record
+from repsearch.experiments import demo, record, search_record, write_record
 from repsearch.learn import accuracy, learn
 from repsearch.networks import learn_network, search_network
 from repsearch.presets import Preset
-from repsearch.search import search
-from repsearch.targets import Targets, write_whole
+from repsearch.run import search
+from repsearch.targets import COMMAND, Targets, discard, read_manifest, verify, write_whole
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,14 +38,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit status is 0, or 2 after one line about bad input."""
+    """Run the command line; the exit status is 0, 1 if targets are damaged, or 2 after one line about bad input."""
     args = _parser().parse_args(arguments)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except InputError as error:
         print(f"repsearch: {error}", file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:
+        print("repsearch: interrupted; the same command goes on where a folder or checkpoint was named", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,13 +64,29 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--quiet", action="store_true", help="no progress bars")
 
     parser = _Parser(prog="python -m repsearch", description=__doc__)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="demo | search | learn")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="demo | search | learn | targets | bench")
     sub = commands.add_parser("demo", parents=[common], help="the whole method once: search, learn, rivals, figures")
     sub.add_argument("--out", type=Path, default=Path("demo"), help="folder of the three figures (default: demo)")
     sub.set_defaults(run=_demo)
     sub = commands.add_parser("search", parents=[common], help="search targets and cache them; resumes if interrupted")
     sub.add_argument("--out", type=Path, help="folder of the targets (default: targets/<data>)")
+    sub.add_argument("--engine", default="auto", help="auto, kernel, torch or reference (default: the fastest that can)")
     sub.set_defaults(run=_search)
+    targets = commands.add_parser("targets", help="look at, check or repair a folder that search has written")
+    actions = targets.add_subparsers(title="actions", required=True, metavar="info | verify")
+    sub = actions.add_parser("info", help="what a folder's targets are of, and how far the search is")
+    sub.add_argument("folder", type=Path)
+    sub.set_defaults(run=_targets_info)
+    sub = actions.add_parser("verify", help="read every byte; name every damaged file; exit status 1 if there is one")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("--repair", action="store_true", help="search the damaged shards, and only these, again")
+    sub.add_argument("--quiet", action="store_true", help="no progress bars")
+    sub.set_defaults(run=_targets_verify)
+    sub = commands.add_parser("bench", help="measure candidates a second: reference, engine, evolution libraries")
+    sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
+    sub.add_argument("--sizes", nargs="+", default=["book", "paper"], metavar="PRESET", help="(default: book paper)")
+    sub.add_argument("--json", type=Path, metavar="PATH", help="write the record there")
+    sub.set_defaults(run=_bench)
     sub = commands.add_parser("learn", parents=[common], help="train a network on cached targets, or the SGD baseline")
     source = sub.add_mutually_exclusive_group(required=True)
     source.add_argument("--targets", type=Path, help="folder that search has written, for the same data and seed")
@@ -116,21 +141,86 @@ def _table(result: dict[str, object]) -> str:
 
 
 def _search(args: argparse.Namespace) -> None:
-    data, preset = _data(args)
-    start = time.perf_counter()
-    network = search_network(data, preset, args.seed).to(args.device)
-    store = args.out or Path("targets") / data.name
-    targets = search(network, data.train, preset.search, args.seed, store, progress=not args.quiet)
+    with _ranks(args) as first:
+        data, preset = _data(args)
+        store = args.out or Path("targets") / data.name
+        if first:
+            checks.writable_folder("out", store)
+            kept = ("data", "root", "preset", "seed", "train", "validation", "test", "device", "engine")
+            write_whole(store / COMMAND, (json.dumps({k: getattr(args, k) for k in kept}, indent=1) + "\n").encode())
+        start = time.perf_counter()
+        network = search_network(data, preset, args.seed).to(args.device)
+        targets = search(network, data.train, preset.search, args.seed, store, not args.quiet, args.engine)
+        if not first:
+            return
     for layer in targets.layers:
         loss = targets.cross_entropy(layer).mean(0)
         print(f"{layer:<8} cross-entropy {loss[0]:.3f} before, {loss[-1]:.3f} after")
     print(f"mean probability of the label {targets.probability.mean():.3f}; targets of {len(targets)} images: {store}")
     if args.json:
-        curves = {layer: targets.cross_entropy(layer).mean(0).tolist() for layer in targets.layers}
-        write_record(args.json, record(
-            "search", args.seed, time.perf_counter() - start, data=data.name, train=len(data.train), preset=preset.name,
-            search=as_dict(preset.search), cross_entropy=curves, probability=float(targets.probability.mean()),
-        ))
+        seconds = time.perf_counter() - start
+        write_record(args.json, search_record(data, preset, args.seed, targets, seconds))
+
+
+@contextmanager
+def _ranks(args: argparse.Namespace) -> Iterator[bool]:
+    """Join the other processes that torchrun has started, if it has; whether this one is the first."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if world == "1":
+        yield True
+        return
+    if args.device == "cuda":
+        args.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    on_gpu = args.device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.set_device(args.device)
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=7))
+    try:
+        yield dist.get_rank() == 0
+    finally:
+        dist.destroy_process_group()
+
+
+def _targets_info(args: argparse.Namespace) -> None:
+    manifest = read_manifest(args.folder)
+    config, images = manifest["configuration"], manifest["images"]
+    shards, size = -(-images // config["shard"]), sum(path.stat().st_size for path in args.folder.glob("shard-*"))
+    population = config["parents"] + config["explorers"] + config["refiners"]
+    print(f"{images} images in shards of {config['shard']}, {len(manifest['shards'])} of {shards} done, {size / 1e6:.1f} MB")
+    print(f"population {population}, engine {manifest['engine']}, seed {manifest['seed']}, repsearch {manifest['library']}")
+    for (layer, shape), row in zip(manifest["layers"].items(), config["schedule"], strict=True):
+        print(f"  {layer:<8} {'x'.join(map(str, shape)):<12} {row['generations']:>4} generations, strength "
+              f"{row['strength']}, boost {row['boost']}, blur {row['blur']}")
+
+
+def _targets_verify(args: argparse.Namespace) -> int:
+    damaged = verify(args.folder)
+    for name, reason in damaged.items():
+        print(f"{args.folder / name}: {reason}")
+    whole = len(read_manifest(args.folder)["shards"]) - len(damaged)
+    print(f"{whole} shards are whole, {len(damaged)} damaged")
+    if not damaged or not args.repair:
+        return 1 if damaged else 0
+    try:
+        command = json.loads((args.folder / COMMAND).read_text())
+    except (OSError, ValueError):
+        command = None
+    discard(args.folder, list(damaged))
+    if command is None:
+        print(f"the damaged shards are out of {args.folder}; it has no whole {COMMAND}, so run your search again with "
+              "this store: it makes them, and only them, again")
+        return 1
+    _search(argparse.Namespace(**command, out=args.folder, json=None, quiet=args.quiet))
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> None:
+    from repsearch.bench import bench, table  # needs packages that only this command does
+
+    result = bench(args.sizes, args.root)
+    print(table(result))
+    if args.json:
+        write_record(args.json, result)
 
 
 def _learn(args: argparse.Namespace) -> None:

@@ -25,8 +25,8 @@ from repsearch.learn import accuracy, learn
 from repsearch.networks import calibrate, convnet, learn_network, rest, search_network
 from repsearch.operators import image_generators, normalise, spread
 from repsearch.presets import Preset
-from repsearch.search import search
-from repsearch.targets import write_whole
+from repsearch.run import search
+from repsearch.targets import Targets, write_whole
 from repsearch.version import __version__
 
 Record = dict[str, Any]
@@ -67,6 +67,18 @@ def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None
         validation_accuracy={name: history.validation_accuracy for name, history in histories.items()},
         losses={name: history.parts for name, history in histories.items()},
         accuracy={name: accuracy(model, data.test) for name, model in models.items()},
+    )
+
+
+def search_record(data: Dataset, preset: Preset, seed: int, targets: Targets, seconds: float) -> Record:
+    """What a search of the training images found: the mean curves, and the probability of the label at each layer."""
+    finals = {layer: (-targets.cross_entropy(layer)[:, [0, -1]]).exp() for layer in targets.layers}
+    return record(
+        "search", seed, seconds, data=data.name, train=len(data.train), preset=preset.name, width=preset.width,
+        engine=targets.manifest["engine"], search=as_dict(preset.search),
+        cross_entropy={layer: targets.cross_entropy(layer).mean(0).tolist() for layer in targets.layers},
+        probability={layer: final.mean(0).tolist() for layer, final in finals.items()},
+        above_half={layer: (final > 0.5).float().mean(0).tolist() for layer, final in finals.items()},
     )
 
 

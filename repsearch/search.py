@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from repsearch import checks
 from repsearch.checks import InputError
 from repsearch.config import LayerSearch, SearchConfig
 from repsearch.data import Split
@@ -33,70 +30,10 @@ from repsearch.operators import (
     select,
     smooth,
 )
-from repsearch.targets import Found, Targets, TargetsWriter
+from repsearch.targets import Found
 
 Watch = Callable[[int, int, Tensor, Tensor], None]
 """Called as watch(layer, generation, population, fitness) after every evaluation; generation 0 is the start."""
-
-
-def search(
-    network: nn.Module,
-    data: Split,
-    config: SearchConfig,
-    seed: int = 0,
-    store: str | Path | None = None,
-    progress: bool = True,
-) -> Targets:
-    """Evolve the activations of every image until the network labels it correctly (section 3.1).
-
-    What is found for an image depends on the network, the image, its label, `config`, `seed` and the image's entry in
-    `data.indices` alone: not on the other images, nor on how many are searched together.
-
-    Args:
-        network: offers stem, blocks and head; its weights stay as they are. It runs on the device it is on.
-        data: images and labels.
-        config: one schedule entry a search layer; see `SearchConfig`.
-        seed: of all random draws.
-        store: folder to cache the targets in. If a search for the same targets was interrupted there, it goes on.
-        progress: show a bar with the best cross-entropy of the layer at work, averaged over the images in memory.
-
-    Returns:
-        `Targets`: the searched activations of every layer, the best cross-entropy of every layer and generation, and
-        for every image the final probability of its label.
-
-    Raises:
-        InputError: a network that lacks a part or does not fit the images or the schedule, or a `store` that holds
-            other targets or cannot be written.
-
-    Example:
-        >>> from repsearch import load, presets, search_network
-        >>> data, preset = load("digits", train=10, validation=10, test=10), presets.smoke("digits")
-        >>> targets = search(search_network(data, preset), data.train[:2], preset.search, progress=False)
-        >>> targets.layers, targets.shape("block1"), targets.probability.shape
-        (('block0', 'block1', 'block2', 'logits'), (16, 7, 7), torch.Size([2]))
-    """
-    checks.positive_int("seed", seed, minimum=0)
-    shapes = check_fit(network, data, config)
-    writer = TargetsWriter(network, data, config, seed, shapes, store)
-    # One image at a time: its arithmetic, to the last bit, is then the same whatever else is searched.
-    together = config.shard if config.statistics == "candidates" else 1
-    generations = sum(layer.generations + 1 for layer in config.schedule)
-    names = layer_names(network)
-
-    steps = sum(-(-(stop - start) // together) for start, stop in writer.missing())
-    with tqdm(total=steps * generations, unit="generation", disable=not progress) as bar:
-
-        def watch(layer: int, _: int, __: Tensor, fitness: Tensor) -> None:
-            bar.set_postfix_str(f"{names[layer]} cross-entropy {-fitness.amax(1).mean():.3f}", refresh=False)
-            bar.update()
-
-        for start, stop in writer.missing():
-            parts = [
-                search_images(network, data[i : min(i + together, stop)], config, seed, watch)
-                for i in range(start, stop, together)
-            ]
-            writer.write(start, stop, Found.concatenate(parts))
-    return writer.finish()
 
 
 @torch.no_grad()
@@ -118,7 +55,7 @@ def search_images(
     generators = image_generators(seed, data.indices.tolist(), device)
     best, histories = [], []
 
-    with _evaluation_mode(network, config):
+    with evaluation_mode(network, config):
         population = initial_population(network, images, config, generators)
         for layer in range(len(parts.blocks) + 1):
             H, history = search_layer(network, layer, population, labels, config, generators, watch)
@@ -221,7 +158,7 @@ def make_children(
         return recentre(children)
     if config.blurred == "child":
         children = smooth(children, schedule.blur, config.border)
-    return _normalise(children, config)
+    return normalised(children, config)
 
 
 def evaluate(network: nn.Module, layer: int, population: Tensor, labels: Tensor) -> Tensor:
@@ -242,7 +179,7 @@ def initial_population(network: nn.Module, images: Tensor, config: SearchConfig,
     sigma = images.std(dim=(2, 3), keepdim=True)[:, None]
     noise = draw_noise((config.population, *images.shape[1:]), generators)
     copies = mutate(images[:, None], sigma, config.input_noise, noise)
-    return _normalise(_forward(lambda x: parts.blocks[0](parts.stem(x)), copies), config)
+    return normalised(_forward(lambda x: parts.blocks[0](parts.stem(x)), copies), config)
 
 
 def propagate(network: nn.Module, layer: int, H: Tensor, config: SearchConfig) -> Tensor:
@@ -250,7 +187,7 @@ def propagate(network: nn.Module, layer: int, H: Tensor, config: SearchConfig) -
     parts = check_network(network)
     last = layer + 1 == len(parts.blocks)
     onward = parts.head(H) if last else parts.blocks[layer + 1](H)
-    first = recentre(onward) if last else _normalise(onward, config)
+    first = recentre(onward) if last else normalised(onward, config)
     return first[:, None].expand(-1, config.population, *first.shape[1:])
 
 
@@ -273,7 +210,7 @@ def check_fit(network: nn.Module, data: Split, config: SearchConfig) -> dict[str
         )
     device = next(network.parameters()).device
     try:
-        with torch.no_grad(), _evaluation_mode(network, config):
+        with torch.no_grad(), evaluation_mode(network, config):
             layers = activations(network, data.images[:2].to(device))
     except RuntimeError as error:
         shape = tuple(data.images.shape[1:])
@@ -290,7 +227,7 @@ def check_fit(network: nn.Module, data: Split, config: SearchConfig) -> dict[str
 
 
 @contextmanager
-def _evaluation_mode(network: nn.Module, config: SearchConfig) -> Iterator[None]:
+def evaluation_mode(network: nn.Module, config: SearchConfig) -> Iterator[None]:
     """Eval mode with the configured BatchNorm statistics; the network's own modes come back afterwards."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
@@ -302,7 +239,7 @@ def _evaluation_mode(network: nn.Module, config: SearchConfig) -> Iterator[None]
             module.training = training
 
 
-def _normalise(H: Tensor, config: SearchConfig) -> Tensor:
+def normalised(H: Tensor, config: SearchConfig) -> Tensor:
     return normalise(H) if config.normalise else H
 
 

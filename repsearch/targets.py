@@ -1,10 +1,12 @@
 """The cache of searched activations: a folder of safetensors shards with a manifest, or the same in memory.
 
-- ``manifest.json``: what the targets are of, the shape of each layer, and each finished shard's SHA-256
+- ``manifest.json``: what the targets are of, the shape of each layer, each finished shard's SHA-256, and its own
 - ``shard-00000.safetensors``, ...: images 0 to shard-1, as block0, block1, ..., logits (float16, images first) and
-  cross_entropy.block0, ... (float32, images x generations+1)
+  cross_entropy.block0, ... (float32, images x generations+1); its metadata say which search it belongs to
+- ``command.json``, if the command line made the folder: what it takes to make it again
 
-Every file is written under a temporary name and renamed when it is whole; a shard enters the manifest after that.
+Every file is written under a temporary name and renamed when it is whole; a shard enters the manifest after that. A
+lock keeps a second search out of the folder; it goes when its process does, however that ends.
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -31,10 +36,10 @@ from repsearch.version import __version__
 if TYPE_CHECKING:
     from repsearch.data import Split
 
-FORMAT = 1
-MANIFEST = "manifest.json"
+FORMAT = 2
+MANIFEST, COMMAND = "manifest.json", "command.json"
 WHAT = {"data": "images or labels", "network": "network", "configuration": "search configuration", "seed": "seed",
-        "library": "version of repsearch", "format": "format"}
+        "engine": "engine", "library": "version of repsearch", "format": "format"}
 
 
 @dataclass
@@ -85,7 +90,7 @@ class Targets:
         shards = -(-manifest["images"] // manifest["configuration"]["shard"])
         if len(manifest["shards"]) < shards:
             raise InputError(
-                f"{path}: has {len(manifest['shards'])} of {shards} shards; run the search again with this store"
+                f"{path}: has {len(manifest['shards'])} of {shards} shards; run the search again with this store, it resumes"
             )
         return cls(manifest, None, path)
 
@@ -145,20 +150,28 @@ class Targets:
     def _read_file(self, shard: int, name: str, first: int, last: int) -> Tensor:
         assert self.folder is not None
         path = self.folder / shard_name(shard)
+        if shard not in self._verified:
+            reason = damage(path, self.manifest["shards"][path.name])
+            if reason:
+                raise InputError(f"{path}: {reason}; {REPAIR.format(self.folder)}")
+            self._verified.add(shard)
         try:
-            if shard not in self._verified:
-                if checksum(path) != self.manifest["shards"][path.name]:
-                    raise InputError(f"{path}: damaged (its SHA-256 is not the manifest's); delete it and search again")
-                self._verified.add(shard)
             with safe_open(path, "pt") as tensors:
                 part: Tensor = tensors.get_slice(name)[first:last]
                 return part
         except (OSError, SafetensorError, KeyError) as error:
-            raise InputError(f"{path}: missing or damaged ({error}); delete it and search again") from None
+            raise InputError(f"{path}: missing or damaged ({error}); {REPAIR.format(self.folder)}") from None
 
 
 class TargetsWriter:
-    """Collects the shards of one search, in a folder or in memory, and knows which are missing."""
+    """Collects the shards of one search, in a folder or in memory, and knows which are missing.
+
+    Args:
+        network, data, config, seed: what is searched.
+        engine: name of the engine that searches.
+        shapes: of the search layers.
+        store: the folder; None keeps everything in memory.
+    """
 
     def __init__(
         self,
@@ -166,19 +179,54 @@ class TargetsWriter:
         data: Split,
         config: SearchConfig,
         seed: int,
+        engine: str,
         shapes: dict[str, tuple[int, ...]],
         store: str | Path | None,
     ) -> None:
         self.shard = config.shard
         self.manifest: dict[str, Any] = {
-            "format": FORMAT, "library": __version__, "data": data.fingerprint(), "network": fingerprint(network),
-            "configuration": as_dict(config), "seed": seed, "images": len(data),
+            "format": FORMAT, "library": __version__, "engine": engine, "data": data.fingerprint(),
+            "network": fingerprint(network), "configuration": as_dict(config), "seed": seed, "images": len(data),
             "layers": {name: list(shape) for name, shape in shapes.items()}, "shards": {},
         }
         self.memory: dict[int, dict[str, Tensor]] = {}
         self.folder = None if store is None else Path(store)
+
+    def resume(self) -> None:
+        """Take over the shards already finished in the folder, after checking that they belong to this search.
+
+        A shard that was written but is not in the manifest, because the manifest was lost or its writer stopped
+        between the two, is taken over if it is whole.
+        """
+        if self.folder is None:
+            return
+        folder = self.folder
+        try:
+            found = read_manifest(folder) if (folder / MANIFEST).exists() else None
+        except InputError as error:
+            # All it says is known from this search and the shards themselves.
+            warnings.warn(f"{error}; making it again", stacklevel=4)
+            found = None
+        if found is not None:
+            for key, what in WHAT.items():
+                if found[key] != self.manifest[key]:
+                    raise InputError(f"{folder / MANIFEST}: targets of another {what}; name another store or delete it")
+            for name, expected in list(found["shards"].items()):
+                reason = damage(folder / name, expected)
+                if reason:
+                    raise InputError(f"{folder / name}: {reason}; {REPAIR.format(folder)}")
+            self.manifest = found
+        elif not any(folder.glob("shard-*")) and any(not is_own(path) for path in folder.iterdir()):
+            raise InputError(f"store={str(folder)!r}: holds other files and no {MANIFEST}; name an empty or new folder")
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+        self._adopt(folder)
+        write_manifest(folder, self.manifest)
+
+    def join(self) -> None:
+        """Take over the manifest that another process of the same search has just written."""
         if self.folder is not None:
-            self._resume(self.folder)
+            self.manifest = read_manifest(self.folder)
 
     def missing(self) -> list[tuple[int, int]]:
         """(start, stop) of the shards still to be searched."""
@@ -203,9 +251,12 @@ class TargetsWriter:
             self.memory[index] = tensors
             return
         path = self.folder / shard_name(index)
-        write_whole(path, safetensors.torch.save(tensors))
-        self.manifest["shards"][path.name] = checksum(path)
-        write_manifest(self.folder, self.manifest)
+        metadata = {"search": search_id(self.manifest), "shard": path.name, "content": content_hash(tensors)}
+        write_whole(path, safetensors.torch.save(tensors, metadata))
+        with FileLock(self.folder / MANIFEST_LOCK):  # other ranks add theirs
+            self.join()
+            self.manifest["shards"][path.name] = checksum(path)
+            write_manifest(self.folder, self.manifest)
 
     def finish(self) -> Targets:
         """The finished targets."""
@@ -213,23 +264,104 @@ class TargetsWriter:
             return Targets.open(self.folder)
         return Targets(self.manifest, [self.memory[index] for index in sorted(self.memory)], None)
 
-    def _resume(self, folder: Path) -> None:
-        """Take over the shards already finished in `folder`, after checking that they belong to this search."""
-        if (folder / MANIFEST).exists():
-            found = read_manifest(folder)
-            for key, what in WHAT.items():
-                if found[key] != self.manifest[key]:
-                    raise InputError(f"{folder / MANIFEST}: targets of another {what}; name another store or delete it")
-            checks.writable_folder("store", folder)
-            for name, expected in list(found["shards"].items()):
-                if not (folder / name).is_file() or checksum(folder / name) != expected:
-                    raise InputError(f"{folder / name}: missing or damaged; delete {folder} and search again")
-            self.manifest = found
-            return
-        checks.writable_folder("store", folder)
-        if any(folder.iterdir()):
-            raise InputError(f"store={str(folder)!r}: holds other files and no {MANIFEST}; name an empty or new folder")
-        write_manifest(folder, self.manifest)
+    def _adopt(self, folder: Path) -> None:
+        for start, _ in self.missing():
+            path = folder / shard_name(start // self.shard)
+            if not path.exists():
+                continue
+            metadata, whole = _inspect(path)
+            if whole and metadata != {"search": search_id(self.manifest), "shard": path.name}:
+                raise InputError(f"{path}: a shard of another search; name another store or delete it")
+            if whole:
+                self.manifest["shards"][path.name] = checksum(path)
+            else:
+                path.unlink()
+
+
+REPAIR = "repair it with: python -m repsearch targets verify {} --repair"
+SEARCH_LOCK, MANIFEST_LOCK = ".search.lock", ".manifest.lock"
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Within the context no other search may write to the folder.
+
+    Raises:
+        InputError: the folder cannot be written, or another process is writing there.
+    """
+    checks.writable_folder("store", folder)
+    lock = FileLock(folder / SEARCH_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder}: another process is searching there; wait for it, or name another store") from None
+    try:
+        yield
+    finally:
+        for name in (MANIFEST_LOCK, SEARCH_LOCK):
+            (folder / name).unlink(missing_ok=True)
+        lock.release()
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is one that a search or the command line puts beside the shards."""
+    return path.name in (COMMAND, SEARCH_LOCK, MANIFEST_LOCK) or path.suffix == ".tmp"
+
+
+def verify(folder: Path) -> dict[str, str]:
+    """What is wrong with each damaged shard of a folder; every byte of every shard is read.
+
+    Raises:
+        InputError: the manifest itself is missing or damaged.
+    """
+    found = read_manifest(folder)["shards"]
+    reasons = {name: damage(folder / name, expected) for name, expected in found.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def discard(folder: Path, names: Sequence[str]) -> None:
+    """Take shards out of a folder and its manifest, so that the next search makes just these again."""
+    with sole_writer(folder):
+        manifest = read_manifest(folder)
+        for name in names:
+            del manifest["shards"][name]
+        write_manifest(folder, manifest)
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+
+
+def damage(path: Path, expected: str) -> str | None:
+    """What is wrong with a shard that should have this SHA-256; None if nothing is."""
+    try:
+        return None if checksum(path) == expected else "damaged (its SHA-256 is not the manifest's)"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _inspect(path: Path) -> tuple[dict[str, str], bool]:
+    """Which search and place a shard says it belongs to, and whether its content is whole."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return {}, False
+    return metadata, metadata.pop("content", None) == content_hash(tensors)
+
+
+def search_id(manifest: dict[str, Any]) -> str:
+    """A SHA-256 of all that a manifest says but the shards done."""
+    return hashlib.sha256(_json({**manifest, "shards": None})).hexdigest()
+
+
+def content_hash(tensors: dict[str, Tensor]) -> str:
+    """A SHA-256 of named tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def shard_name(index: int) -> str:
@@ -245,7 +377,7 @@ def checksum(path: Path) -> str:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with part.open("wb") as file:
             file.write(content)
@@ -258,22 +390,30 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write a folder's manifest."""
-    write_whole(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    """Write a folder's manifest, with a SHA-256 of itself."""
+    write_whole(folder / MANIFEST, _json({**manifest, "sha256": hashlib.sha256(_json(manifest)).hexdigest()}))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """A folder's manifest; `InputError` if it is missing or damaged."""
     path = folder / MANIFEST
+    remedy = "run the search again with this store: it keeps the finished shards"
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
+        content = path.read_bytes()
+        manifest: dict[str, Any] = json.loads(content)
+        version = manifest.get("format")
+        whole = manifest.pop("sha256") == hashlib.sha256(_json(manifest)).hexdigest()
         missing = {*WHAT, "images", "layers", "shards"} - set(manifest)
     except FileNotFoundError:
         raise InputError(f"{folder}: no {MANIFEST} there; name a folder that repsearch.search has written") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({error}); delete the folder and search again") from None
-    if missing:
-        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; delete the folder and search again")
-    if manifest["format"] != FORMAT:
-        raise InputError(f"{path}: format {manifest['format']}, this version reads {FORMAT}; search again")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); {remedy}") from None
+    if whole and version != FORMAT:
+        raise InputError(f"{path}: format {version}, this version reads {FORMAT}; search again in another folder")
+    if not whole or missing or content != _json({**manifest, "sha256": hashlib.sha256(_json(manifest)).hexdigest()}):
+        raise InputError(f"{path}: damaged (its SHA-256 does not fit its content); {remedy}")
     return manifest
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()

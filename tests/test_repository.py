@@ -101,8 +101,8 @@ def test_the_library_never_imports_matplotlib_outside_of_plots() -> None:
 
 def test_rooms_import_only_rooms_above_them() -> None:
     """The order in which data flows; a module imports only modules that stand before it."""
-    rooms = ["version", "checks", "config", "presets", "data", "operators", "networks", "targets", "search", "learn",
-             "measure", "experiments", "plots"]
+    rooms = ["version", "checks", "config", "presets", "data", "operators", "networks", "targets", "search", "kernel",
+             "draws", "tail", "engine", "run", "learn", "measure", "experiments", "bench", "plots"]
     for place, room in enumerate(rooms):
         source = (ROOT / "repsearch" / f"{room}.py").read_text()
         source = source.split("if TYPE_CHECKING:")[0]

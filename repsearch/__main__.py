@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"repsearch: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("repsearch: interrupted; the same command goes on where a folder or checkpoint was named", file=sys.stderr)
+        print("repsearch: interrupted; the same command goes on from its folder or checkpoint", file=sys.stderr)
         return 130
 
 
@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(run=_demo)
     sub = commands.add_parser("search", parents=[common], help="search targets and cache them; resumes if interrupted")
     sub.add_argument("--out", type=Path, help="folder of the targets (default: targets/<data>)")
-    sub.add_argument("--engine", default="auto", help="auto, kernel, torch or reference (default: the fastest that can)")
+    sub.add_argument("--images", type=int, help="search only the first so many training images (default: all)")
+    sub.add_argument("--engine", default="auto", help="kernel, torch or reference (default: the fastest that can)")
     sub.set_defaults(run=_search)
     targets = commands.add_parser("targets", help="look at, check or repair a folder that search has written")
     actions = targets.add_subparsers(title="actions", required=True, metavar="info | verify")
@@ -144,15 +145,16 @@ def _search(args: argparse.Namespace) -> None:
     with _ranks(args) as first:
         data, preset = _data(args)
         store = args.out or Path("targets") / data.name
-        if first:
-            checks.writable_folder("out", store)
-            kept = ("data", "root", "preset", "seed", "train", "validation", "test", "device", "engine")
-            write_whole(store / COMMAND, (json.dumps({k: getattr(args, k) for k in kept}, indent=1) + "\n").encode())
+        if args.images is not None:
+            checks.positive_int("images", args.images)
+        images = data.train[: args.images]
         start = time.perf_counter()
         network = search_network(data, preset, args.seed).to(args.device)
-        targets = search(network, data.train, preset.search, args.seed, store, not args.quiet, args.engine)
+        targets = search(network, images, preset.search, args.seed, store, not args.quiet, args.engine)
         if not first:
             return
+    kept = ("data", "root", "preset", "seed", "train", "validation", "test", "images", "device", "engine")
+    write_whole(store / COMMAND, (json.dumps({key: getattr(args, key) for key in kept}, indent=1) + "\n").encode())
     for layer in targets.layers:
         loss = targets.cross_entropy(layer).mean(0)
         print(f"{layer:<8} cross-entropy {loss[0]:.3f} before, {loss[-1]:.3f} after")
@@ -186,8 +188,9 @@ def _targets_info(args: argparse.Namespace) -> None:
     config, images = manifest["configuration"], manifest["images"]
     shards, size = -(-images // config["shard"]), sum(path.stat().st_size for path in args.folder.glob("shard-*"))
     population = config["parents"] + config["explorers"] + config["refiners"]
-    print(f"{images} images in shards of {config['shard']}, {len(manifest['shards'])} of {shards} done, {size / 1e6:.1f} MB")
-    print(f"population {population}, engine {manifest['engine']}, seed {manifest['seed']}, repsearch {manifest['library']}")
+    done, made_by = len(manifest["shards"]), f"engine {manifest['engine']}, repsearch {manifest['library']}"
+    print(f"{images} images in shards of {config['shard']}, {done} of {shards} done, {size / 1e6:.1f} MB")
+    print(f"population {population}, seed {manifest['seed']}, {made_by}")
     for (layer, shape), row in zip(manifest["layers"].items(), config["schedule"], strict=True):
         print(f"  {layer:<8} {'x'.join(map(str, shape)):<12} {row['generations']:>4} generations, strength "
               f"{row['strength']}, boost {row['boost']}, blur {row['blur']}")

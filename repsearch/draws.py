@@ -131,7 +131,7 @@ def pack(maps: Tensor) -> Array:
 def unpack(tiles: Tensor, channels: int, height: int, width: int) -> Tensor:
     """The maps (..., C, H, W) in the kernel's tiles (..., blocks, H * W * 16)."""
     maps = tiles.reshape(*tiles.shape[:-1], height * width, LANES).transpose(-1, -2).flatten(-3, -2)
-    return maps[..., :channels, :].unflatten(-1, (height, width)).contiguous()
+    return maps[..., :channels, :].reshape(*maps.shape[:-2], channels, height, width)
 
 
 def _diagonals(matrix: Tensor, passes: int) -> Array:

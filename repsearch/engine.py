@@ -25,7 +25,8 @@ from repsearch import checks, kernel
 from repsearch.checks import InputError
 from repsearch.config import SearchConfig
 from repsearch.data import Split
-from repsearch.draws import LANES, Banks, blocks, draw, pack, unpack
+from repsearch.draws import Banks, blocks, draw, pack, unpack
+from repsearch.kernel import LANES
 from repsearch.operators import crossover, image_generators, mutate, select, smooth, spread
 from repsearch.search import (
     evaluate,
@@ -132,7 +133,7 @@ class KernelEngine:
         """See `Engine`."""
         for layer in range(len(self.tails)):
             self.noise(layer)  # before there are threads
-        with _one_thread() as threads, ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with _one_thread() as threads, ThreadPoolExecutor(threads, "search", torch.set_num_threads, (1,)) as pool:
             jobs = [pool.submit(self.search_image, data[i : i + 1], progress) for i in range(len(data))]
             try:
                 return Found.concatenate([job.result() for job in jobs])
@@ -181,7 +182,7 @@ class KernelEngine:
         """Room for the children of a generation."""
         tail, config = self.tails[layer], self.config
         n, (height, width) = config.explorers + config.refiners, tail.sides[min(1, len(tail.sides) - 1)]
-        count = tail.head.shape[0]
+        count = blocks(self.shapes[layer][0])
         pooled = np.zeros((n, count, height * width * LANES), np.float32)
         a, b, fitness = (np.zeros(n, np.float32) for _ in range(3))
         spread = np.zeros((max(config.explorers, 1), count, LANES), np.float32)
@@ -192,10 +193,11 @@ class KernelEngine:
         banks, config, schedule = self.banks(layer), self.config, self.config.schedule[layer]
         channels = self.shapes[layer][0]
         history = np.zeros(schedule.generations, np.float32)
+        explore, refine = np.float32(schedule.strength * schedule.boost), np.float32(schedule.strength)
         kernel.search_layer(
             state, self.children(layer), draw(self.seed, layer, index, channels, banks.rows, config),
-            self.noise(layer), self.tails[layer], label, config.explorers, np.float32(schedule.strength * schedule.boost),
-            np.float32(schedule.strength), channels, config.normalise, banks.smoothing, history,
+            self.noise(layer), self.tails[layer], label, config.explorers, explore, refine, channels,
+            config.normalise, banks.smoothing, history,
         )
         return torch.from_numpy(history)
 
@@ -287,7 +289,7 @@ class TorchEngine:
         config, schedule = self.config, self.config.schedule[layer]
         M, sigma, n = self._smoothed(layer, parents), spread(parents), config.explorers
         explorers = self._reproduce(M, sigma, pairs[:, :n], schedule.strength * schedule.boost, noise[:, :n])
-        if config.refine_from == "parents and explorers":
+        if n and config.refine_from == "parents and explorers":
             M, sigma = torch.cat([M, self._smoothed(layer, explorers)], 1), torch.cat([sigma, spread(explorers)], 1)
         refiners = self._reproduce(M, sigma, pairs[:, n:], schedule.strength, noise[:, n:])
         return torch.cat([explorers, refiners], 1)

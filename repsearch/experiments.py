@@ -71,11 +71,11 @@ def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None
 
 
 def search_record(data: Dataset, preset: Preset, seed: int, targets: Targets, seconds: float) -> Record:
-    """What a search of the training images found: the mean curves, and the probability of the label at each layer."""
+    """What a search of training images found: the mean curves, and the probability of the label at each layer."""
     finals = {layer: (-targets.cross_entropy(layer)[:, [0, -1]]).exp() for layer in targets.layers}
     return record(
-        "search", seed, seconds, data=data.name, train=len(data.train), preset=preset.name, width=preset.width,
-        engine=targets.manifest["engine"], search=as_dict(preset.search),
+        "search", seed, seconds, data=data.name, train=len(data.train), images=len(targets), preset=preset.name,
+        width=preset.width, engine=targets.manifest["engine"], search=as_dict(preset.search),
         cross_entropy={layer: targets.cross_entropy(layer).mean(0).tolist() for layer in targets.layers},
         probability={layer: final.mean(0).tolist() for layer, final in finals.items()},
         above_half={layer: (final > 0.5).float().mean(0).tolist() for layer, final in finals.items()},

@@ -57,9 +57,9 @@ class Noise(NamedTuple):
 class Tail(NamedTuple):
     """The network behind a search layer: stages of 2x2 max-pooling and GELU(scale * x + shift), then a linear head.
 
-    `scale`, `shift` (stages, per stage, blocks, first stage's tile); `sides` (stages + 1, 2), height and width of the
-    search layer, then of each stage's maps as far as they are used; `head` (blocks, classes, last stage's tile);
-    `bias` (classes,).
+    `scale`, `shift` (stages, per stage, blocks * tile of the first stage), of which a later stage uses as much as it
+    has, in its tiles; `sides` (stages + 1, 2), height and width of the search layer, then of each stage's maps as far
+    as they are used; `head` (classes, blocks * tile of the last stage); `bias` (classes,).
     """
 
     scale: Array
@@ -113,7 +113,7 @@ def gelu(x):  # type: ignore[no-untyped-def]
 
 @_compiled
 def mix(first, second, noise, scale, out):  # type: ignore[no-untyped-def]
-    """out = (first + second) / 2 + scale * noise, `scale` being one row of positions; its sum and sum of squares."""
+    """out = (first + second) / 2 + scale * noise, `scale` being repeated; its sum and sum of squares."""
     row = scale.size
     total, squares = np.float32(0), np.float32(0)
     for start in range(0, out.size, row):
@@ -141,7 +141,7 @@ def normalised_mix(first, second, noise, scale, a, b, ones, out):  # type: ignor
 
 @_compiled
 def noise_scale(first, second, factor, scale):  # type: ignore[no-untyped-def]
-    """A row of positions, each `factor` times the mean of two parents' spreads (16,)."""
+    """For some positions, `factor` times the mean of two parents' spreads (16,)."""
     for i in range(16):
         scale[i] = factor * np.float32(0.5) * (first[i] + second[i])
     for start in range(16, scale.size, 16):
@@ -222,33 +222,44 @@ def pool(tile, width, height_out, width_out, buffer, out):  # type: ignore[no-un
 
 
 @_compiled
+def dot(weights, x):  # type: ignore[no-untyped-def]
+    """The sum of weights * x."""
+    total = np.float32(0)
+    for i in range(x.size):
+        total += weights[i] * x[i]
+    return total
+
+
+@_compiled
+def activate(x, scale, shift):  # type: ignore[no-untyped-def]
+    """x = GELU(scale * x + shift), in place."""
+    for i in range(x.size):
+        x[i] = gelu(scale[i] * x[i] + shift[i])
+
+
+@_compiled
 def logits_of(children, tail, child, work, other, buffer, logits):  # type: ignore[no-untyped-def]
     """The rest of the network for one child: normalisation, activations, poolings but the first, head."""
     a, b = children.a[child], children.b[child]
-    stages, per_stage, blocks = tail.scale.shape[:3]
+    stages, per_stage = tail.scale.shape[:2]
+    blocks, pooled = children.pooled.shape[1], children.pooled[child].ravel()
+    x, y = work, other
+    size = pooled.size
+    for i in range(size):
+        x[i] = a * pooled[i] + b
+    for stage in range(stages):
+        if stage > 0:
+            width_in, (height, width) = tail.sides[stage, 1], tail.sides[stage + 1]
+            before, size = size // blocks, height * width * 16
+            for block in range(blocks):
+                source, target = x[block * before : (block + 1) * before], y[block * size : (block + 1) * size]
+                pool(source, width_in, height, width, buffer, target)
+            x, y = y, x
+            size *= blocks
+        for step in range(per_stage):
+            activate(x[:size], tail.scale[stage, step], tail.shift[stage, step])
     for k in range(logits.size):
-        logits[k] = tail.bias[k]
-    for block in range(blocks):
-        pooled = children.pooled[child, block]
-        x, y = work, other
-        size = pooled.size
-        for i in range(size):
-            x[i] = a * pooled[i] + b
-        for stage in range(stages):
-            if stage > 0:
-                height, width = tail.sides[stage + 1]
-                pool(x, tail.sides[stage, 1], height, width, buffer, y)
-                x, y = y, x
-                size = height * width * 16
-            for step in range(per_stage):
-                scale, shift = tail.scale[stage, step, block], tail.shift[stage, step, block]
-                for i in range(size):
-                    x[i] = gelu(scale[i] * x[i] + shift[i])
-        for k in range(logits.size):
-            weights, total = tail.head[block, k], np.float32(0)
-            for i in range(size):
-                total += weights[i] * x[i]
-            logits[k] += total
+        logits[k] = tail.bias[k] + dot(tail.head[k, :size], x[:size])
 
 
 @_compiled
@@ -282,8 +293,7 @@ def generation(  # type: ignore[no-untyped-def]
     """
     k, n = parents.slot.size, draws.first.size
     blocks, size = parents.H.shape[1], parents.H.shape[2]
-    width = tail.sides[0, 1]
-    row, values = width * 16, channels * (size // 16)
+    row, values = _row(noise), channels * (size // 16)
     tile, left, right = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
     work, scale, sums = np.empty(size, np.float32), np.empty(row, np.float32), np.empty((3, row), np.float32)
     buffer = np.empty(row, np.float32)
@@ -295,7 +305,7 @@ def generation(  # type: ignore[no-untyped-def]
     for block in range(blocks):
         for child in range(explorers):
             p1, p2 = parents.slot[draws.first[child]], parents.slot[draws.second[child]]
-            e, sign = _row(draws.noise[child, block], noise.once.shape[0])
+            e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
             noise_scale(parents.sigma[p1, block], parents.sigma[p2, block], sign * explore, scale)
             s, q = mix(parents.M[p1, block], parents.M[p2, block], noise.once[e], scale, tile)
             total[child] += s
@@ -313,13 +323,14 @@ def generation(  # type: ignore[no-untyped-def]
     needed[draws.first[explorers:]] = True
     needed[draws.second[explorers:]] = True
     for block in range(blocks):
-        for child in np.nonzero(needed[k:])[0]:
-            _smoothed_explorer(parents, children, draws, noise, child, block, explore, scale, smoothed[child])
-            for lane in range(16):
-                explorer_sigma[child, lane] = children.a[child] * children.spread[child, block, lane]
+        for child in range(explorers):
+            if needed[k + child]:
+                _smoothed_explorer(parents, children, draws, noise, child, block, explore, scale, smoothed[child])
+                for lane in range(16):
+                    explorer_sigma[child, lane] = children.a[child] * children.spread[child, block, lane]
         for child in range(explorers, n):
             i, j = draws.first[child], draws.second[child]
-            e, sign = _row(draws.noise[child, block], noise.once.shape[0])
+            e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
             m1 = parents.M[parents.slot[i], block] if i < k else smoothed[i - k]
             m2 = parents.M[parents.slot[j], block] if j < k else smoothed[j - k]
             s1 = parents.sigma[parents.slot[i], block] if i < k else explorer_sigma[i - k]
@@ -331,9 +342,10 @@ def generation(  # type: ignore[no-untyped-def]
             _keep(tile, tail.sides, buffer, children.pooled[child, block])
     _normalisation(children, total, squares, explorers, n, values, normalised)
 
-    logits = np.empty(tail.bias.size, np.float32)
+    logits, all_blocks = np.empty(tail.bias.size, np.float32), children.pooled[0].size
+    this, that = np.empty(all_blocks, np.float32), np.empty(all_blocks, np.float32)
     for child in range(n):
-        logits_of(children, tail, child, work, tile, buffer, logits)
+        logits_of(children, tail, child, this, that, buffer, logits)
         children.fitness[child] = minus_cross_entropy(logits, label)
 
     # Selection. Children that become parents are made again from what was drawn for them.
@@ -354,7 +366,7 @@ def generation(  # type: ignore[no-untyped-def]
         i, j = draws.first[child], draws.second[child]
         factor = explore if child < explorers else refine
         for block in range(blocks):
-            e, sign = _row(draws.noise[child, block], noise.once.shape[0])
+            e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
             m1, m2, s1, s2 = left, right, sums[0, :16], sums[1, :16]
             if i < k:
                 m1, s1 = parents.M[parents.slot[i], block], parents.sigma[parents.slot[i], block]
@@ -409,7 +421,7 @@ def settle(parents, slot, block, noise, smoothing, sums, work):  # type: ignore[
 @_compiled
 def settle_all(parents, noise, channels, smoothing):  # type: ignore[no-untyped-def]
     """`settle` for the first parents, those in use."""
-    work, sums = np.empty(noise.ones.shape[1], np.float32), np.empty((3, noise.ones.shape[1] // noise.down.shape[1]), np.float32)
+    work, sums = np.empty(noise.ones.shape[1], np.float32), np.empty((3, _row(noise)), np.float32)
     for slot in parents.slot:
         for block in range(parents.H.shape[1]):
             settle(parents, slot, block, noise, smoothing, sums, work)
@@ -430,7 +442,14 @@ def _single_position(parents, slot, noise, channels):  # type: ignore[no-untyped
 
 
 @_inlined
-def _row(drawn, rows):  # type: ignore[no-untyped-def]
+def _row(noise):  # type: ignore[no-untyped-def]
+    """How many numbers of a tile the inner loops take at a time: a row of positions, or all of a small tile."""
+    size = noise.ones.shape[1]
+    return size if size <= 1024 else size // noise.down.shape[1]
+
+
+@_inlined
+def _bank_row(drawn, rows):  # type: ignore[no-untyped-def]
     """Row of the bank, and sign, that a number below 2 * rows stands for."""
     return (drawn, np.float32(1)) if drawn < rows else (drawn - rows, np.float32(-1))
 
@@ -462,7 +481,7 @@ def _smoothed_explorer(  # type: ignore[no-untyped-def]
 ):
     """The smoothed maps of an explorer, from maps and noise smoothed twice."""
     p1, p2 = parents.slot[draws.first[child]], parents.slot[draws.second[child]]
-    e, sign = _row(draws.noise[child, block], noise.twice.shape[0])
+    e, sign = _bank_row(draws.noise[child, block], noise.twice.shape[0])
     noise_scale(parents.sigma[p1, block], parents.sigma[p2, block], sign * explore, scale)
     normalised_mix(
         parents.M2[p1, block], parents.M2[p2, block], noise.twice[e], scale, children.a[child], children.b[child],

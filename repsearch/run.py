@@ -111,7 +111,8 @@ def _turns(shards: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     if not dist.is_initialized():
         yield from shards
         return
-    counter = dist.PrefixStore(f"repsearch-{next(_searches)}", dist.distributed_c10d._get_default_store())
+    c10d = dist.distributed_c10d
+    counter = c10d.PrefixStore(f"repsearch-{next(_searches)}", c10d._get_default_store())
     while (turn := counter.add("taken", 1) - 1) < len(shards):
         yield shards[turn]
 

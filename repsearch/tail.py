@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repsearch.draws import LANES, blocks, pack
-from repsearch.kernel import Array, Tail
+from repsearch.draws import blocks, pack
+from repsearch.kernel import LANES, Array, Tail
 from repsearch.networks import check_network
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """A part of a network that the kernel cannot compute."""
 
 
@@ -57,7 +57,7 @@ def why_not_kernel(light: nn.Module, shapes: dict[str, tuple[int, ...]]) -> str 
     try:
         for layer in range(len(shapes) - 1):
             tail_of(light, layer, list(shapes.values())[layer])
-    except Unsupported as error:
+    except UnsupportedError as error:
         return str(error)
     return None
 
@@ -71,45 +71,49 @@ def tail_of(light: nn.Module, layer: int, shape: tuple[int, ...]) -> Tail:
         shape: its (channels, height, width).
 
     Raises:
-        Unsupported: something there is not a 2x2 max-pooling, a BatchNorm, a GELU or a linear head.
+        UnsupportedError: something there is not a 2x2 max-pooling, a BatchNorm, a GELU or a linear head.
     """
     parts = check_network(light)
     channels, height, width = shape
     stages: list[list[tuple[Tensor, Tensor]]] = []
-    modules = [m for block in list(parts.blocks)[layer + 1 :] for m in _leaves(block)]
+    modules = [m for block in list(parts.blocks)[layer + 1 :] for m in leaves(block)]
     for module, following in zip_longest(modules, modules[1:]):
         if _is_pooling(module):
             stages.append([])
         elif isinstance(module, nn.BatchNorm2d) and isinstance(following, nn.GELU) and stages:
             stages[-1].append(_affine(module))
         elif not (isinstance(module, nn.GELU) and module.approximate == "none"):
-            raise Unsupported(f"behind block {layer} there is {module}, which is neither the identity nor a pattern of "
+            raise UnsupportedError(f"behind block {layer} there is {module}, which is neither the identity nor a pattern of "
                              "2x2 max-pooling, BatchNorm and GELU")
-    flatten, linear = (*_leaves(parts.head), None, None)[:2]
+    flatten, linear = (*leaves(parts.head), None, None)[:2]
     steps = {len(stage) for stage in stages}
     activations = sum(isinstance(m, nn.GELU) for m in modules)
     if len(steps) > 1 or steps == {0} or activations != sum(map(len, stages)):
-        raise Unsupported(f"the blocks behind block {layer} are not alike")
-    if not isinstance(flatten, nn.Flatten) or not isinstance(linear, nn.Linear) or len(_leaves(parts.head)) != 2:
-        raise Unsupported("the head is not nn.Flatten and nn.Linear")
+        raise UnsupportedError(f"the blocks behind block {layer} are not alike")
+    if not isinstance(flatten, nn.Flatten) or not isinstance(linear, nn.Linear) or len(leaves(parts.head)) != 2:
+        raise UnsupportedError("the head is not nn.Flatten and nn.Linear")
 
     last = (height >> len(stages), width >> len(stages))
-    used = [(last[0] << s, last[1] << s) for s in range(len(stages))][::-1]  # what later poolings leave over is not used
+    # What a later pooling leaves over at the border is not computed.
+    used = [(last[0] << s, last[1] << s) for s in range(len(stages))][::-1]
     sides = [(height, width), *used]
     size = used[0][0] * used[0][1] * LANES if stages else height * width * LANES
-    scale = np.zeros((len(stages), max(steps, default=0), blocks(channels), size), np.float32)
+    scale = np.zeros((len(stages), max(steps, default=0), blocks(channels) * size), np.float32)
     shift = np.zeros_like(scale)
     for s, stage in enumerate(stages):
+        positions = used[s][0] * used[s][1]
         for step, (weight, bias) in enumerate(stage):
-            scale[s, step], shift[s, step] = _lanes(weight, size), _lanes(bias, size)
-    head = pack(linear.weight.detach().reshape(-1, channels, *last)).swapaxes(0, 1)
+            count = blocks(channels) * positions * LANES
+            scale[s, step, :count], shift[s, step, :count] = _lanes(weight, positions), _lanes(bias, positions)
+    head = pack(linear.weight.detach().reshape(-1, channels, *last)).reshape(linear.out_features, -1)
     bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
-    return Tail(scale, shift, np.array(sides), np.ascontiguousarray(head), bias.numpy().copy())
+    return Tail(scale, shift, np.array(sides), head, bias.numpy().copy())
 
 
-def _leaves(module: nn.Module) -> list[nn.Module]:
+def leaves(module: nn.Module) -> list[nn.Module]:
+    """The modules that nested `nn.Sequential`s apply one after the other, without `nn.Identity`."""
     if isinstance(module, nn.Sequential):
-        return [leaf for child in module for leaf in _leaves(child)]
+        return [leaf for child in module for leaf in leaves(child)]
     return [] if isinstance(module, nn.Identity) else [module]
 
 
@@ -129,7 +133,7 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, shift if norm.bias is None else shift + norm.bias.detach()
 
 
-def _lanes(values: Tensor, size: int) -> Array:
-    """A value a channel, as tiles in which every position has it."""
-    tiles = pack(values.float()[:, None, None])
-    return np.tile(tiles, size // LANES)
+def _lanes(values: Tensor, positions: int) -> Array:
+    """A value a channel, as tiles in which every position has it, flat."""
+    tiles: Array = pack(values.float()[:, None, None])
+    return np.tile(tiles, positions).ravel()

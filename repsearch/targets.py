@@ -90,7 +90,7 @@ class Targets:
         shards = -(-manifest["images"] // manifest["configuration"]["shard"])
         if len(manifest["shards"]) < shards:
             raise InputError(
-                f"{path}: has {len(manifest['shards'])} of {shards} shards; run the search again with this store, it resumes"
+                f"{path}: has {len(manifest['shards'])} of {shards} shards; run the search again with this store"
             )
         return cls(manifest, None, path)
 
@@ -251,8 +251,9 @@ class TargetsWriter:
             self.memory[index] = tensors
             return
         path = self.folder / shard_name(index)
-        metadata = {"search": search_id(self.manifest), "shard": path.name, "content": content_hash(tensors)}
-        write_whole(path, safetensors.torch.save(tensors, metadata))
+        belongs = {"search": search_id(self.manifest), "shard": path.name, "content": content_hash(tensors)}
+        # A single entry: safetensors writes several in random order, and files must be the same byte for byte.
+        write_whole(path, safetensors.torch.save(tensors, {"repsearch": json.dumps(belongs, sort_keys=True)}))
         with FileLock(self.folder / MANIFEST_LOCK):  # other ranks add theirs
             self.join()
             self.manifest["shards"][path.name] = checksum(path)
@@ -269,8 +270,8 @@ class TargetsWriter:
             path = folder / shard_name(start // self.shard)
             if not path.exists():
                 continue
-            metadata, whole = _inspect(path)
-            if whole and metadata != {"search": search_id(self.manifest), "shard": path.name}:
+            belongs, whole = _inspect(path)
+            if whole and belongs != {"search": search_id(self.manifest), "shard": path.name}:
                 raise InputError(f"{path}: a shard of another search; name another store or delete it")
             if whole:
                 self.manifest["shards"][path.name] = checksum(path)
@@ -344,11 +345,11 @@ def _inspect(path: Path) -> tuple[dict[str, str], bool]:
     """Which search and place a shard says it belongs to, and whether its content is whole."""
     try:
         with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
+            belongs: dict[str, str] = json.loads((file.metadata() or {}).get("repsearch", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, ValueError):
         return {}, False
-    return metadata, metadata.pop("content", None) == content_hash(tensors)
+    return belongs, belongs.pop("content", None) == content_hash(tensors)
 
 
 def search_id(manifest: dict[str, Any]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,51 @@ def test_learn_from_targets_and_the_baseline(searched: Path) -> None:
     assert list(json.loads((searched / "sgd.json").read_text())["losses"]) == ["cross_entropy"]
 
 
+def test_info_says_what_a_folder_holds(searched: Path) -> None:
+    said = run("targets", "info", "targets/digits", cwd=searched).stdout
+    assert "20 images in shards of 64, 1 of 1 done" in said
+    assert "population 48, seed 0, engine kernel" in said
+    assert "block0   16x15x15       20 generations, strength 0.3, boost 5.0, blur 5" in said
+
+
+def test_verify_names_the_damage_and_repairs_it(searched: Path) -> None:
+    folder = searched / "targets" / "digits"
+    shard = folder / "shard-00000.safetensors"
+    whole = shard.read_bytes()
+    assert run("targets", "verify", folder, cwd=searched).stdout == "1 shards are whole, 0 damaged\n"
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    done = run("targets", "verify", folder, cwd=searched, expect=1)
+    assert done.stdout.startswith(f"{shard}: damaged")
+    done = run("learn", *SMALL, "--targets", folder, "--epochs", 1, cwd=searched, expect=2)
+    assert f"repair it with: python -m repsearch targets verify {folder} --repair" in done.stderr
+    run("targets", "verify", folder, "--repair", "--quiet", cwd=searched)
+    assert shard.read_bytes() == whole
+    run("targets", "verify", folder, cwd=searched)
+
+    shard.unlink()
+    (folder / "command.json").unlink()
+    done = run("targets", "verify", folder, "--repair", cwd=searched, expect=1)
+    assert "run your search again with this store" in done.stdout
+    run("search", *SMALL, cwd=searched)
+    assert shard.read_bytes() == whole
+
+
+def test_searching_only_the_first_images(searched: Path) -> None:
+    run("search", *SMALL, "--images", 3, "--out", "few", cwd=searched)
+    few, all_of_them = rs.Targets.open(searched / "few"), rs.Targets.open(searched / "targets" / "digits")
+    assert len(few) == 3 and torch.equal(few.read("block1"), all_of_them.read("block1", 0, 3))
+
+
+def test_an_interrupted_command_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "repsearch", "search", "--train", "1000", "--out", str(tmp_path / "t"), "--quiet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
+        while job.poll() is None and not list(tmp_path.glob("t/shard-*")):
+            time.sleep(0.05)
+        job.send_signal(signal.SIGINT)
+        assert job.communicate()[1].startswith("repsearch: interrupted; the same command goes on")
+    assert job.returncode == 130
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (("demo", "--data", "imagenet"), "data='imagenet': unknown; choose one of digits, mnist"),
     (("demo", "--preset", "huge"), "preset='huge': unknown; choose one of book, paper, smoke"),
@@ -90,6 +137,11 @@ def test_learn_from_targets_and_the_baseline(searched: Path) -> None:
     (("learn", "--sgd", "--groups", "0"), "groups=0"),
     (("learn",), "one of the arguments --targets --sgd is required"),
     (("fly",), "invalid choice"),
+    (("search", "--engine", "warp"), "engine='warp': unknown; choose one of auto, kernel, reference, torch"),
+    (("search", "--images", "0"), "images=0: expected a whole number of at least 1"),
+    (("targets", "info", "nowhere"), "nowhere: no manifest.json there"),
+    (("targets", "verify", "nowhere"), "nowhere: no manifest.json there"),
+    (("bench", "--sizes", "huge"), "sizes='huge': unknown; choose one of book, paper, smoke"),
     (("demo", "--train", "many"), "argument --train: invalid int value: 'many'"),
 ])
 def test_bad_input_is_one_line_and_exit_status_2(

@@ -1,0 +1,72 @@
+"""Several processes on one search: the same bytes as one, and a lost one costs no finished shard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from repsearch.targets import read_manifest
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+SEARCH = ["-m", "repsearch", "search", "--quiet", "--validation", "10", "--test", "10"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def run(command: list[str], folder: Path, train: int) -> subprocess.CompletedProcess[str]:
+    arguments = [*command, *SEARCH, "--train", str(train), "--out", str(folder)]
+    return subprocess.run(arguments, capture_output=True, text=True, env=ENVIRONMENT)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_same_bytes_from_one_process_or_several(tmp_path: Path, processes: int) -> None:
+    alone = run([sys.executable], tmp_path / "one", 400)
+    assert alone.returncode == 0, alone.stderr
+    together = run([*TORCHRUN, str(processes)], tmp_path / "several", 400)
+    assert together.returncode == 0, together.stderr
+    assert contents(tmp_path / "one") == contents(tmp_path / "several")
+    assert together.stdout.count("mean probability of the label") == 1  # the first rank reports, the others are silent
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_rank_is_an_error_and_the_next_start_resumes(tmp_path: Path, lost: int) -> None:
+    folder, train = tmp_path / "targets", 1000
+    command = [*TORCHRUN, "2", *SEARCH, "--train", str(train), "--out", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as job:
+        while job.poll() is None and len(shards(folder)) < 2:
+            time.sleep(0.05)
+        children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        ranks = {environment(pid).get("RANK"): int(pid) for pid in children}
+        os.kill(ranks[str(lost)], signal.SIGKILL)
+        errors = job.communicate()[1]
+    assert job.returncode != 0 and "SIGKILL" in errors
+    finished = shards(folder)
+    assert 2 <= len(finished) < 16
+    times = {name: (folder / name).stat().st_mtime_ns for name in finished}
+
+    again = run([*TORCHRUN, "2"], folder, train)
+    assert again.returncode == 0, again.stderr
+    assert {name: (folder / name).stat().st_mtime_ns for name in finished} == times
+    assert run([sys.executable], tmp_path / "undisturbed", train).returncode == 0
+    assert contents(folder) == contents(tmp_path / "undisturbed")
+
+
+def shards(folder: Path) -> list[str]:
+    return list(read_manifest(folder)["shards"]) if (folder / "manifest.json").exists() else []
+
+
+def environment(pid: str) -> dict[str, str]:
+    entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)

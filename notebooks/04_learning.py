@@ -184,7 +184,7 @@ Markdown("\n".join(lines))
 # %%
 from statistics import mean, stdev
 
-from repsearch.experiments import read_records
+from repsearch.records import read_records
 
 kinds = ("search-based", "SGD", "untrained")
 lines = ["| test accuracy, %, mean ± std of 3 seeds | images | " + " | ".join(kinds) + " |", "|---|---|---|---|---|"]

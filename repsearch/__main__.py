@@ -1,4 +1,4 @@
-"""The command line: python -m repsearch demo | search | learn | targets | bench."""
+"""The command line: python -m repsearch demo | search | learn | targets | reproduce | bench."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from repsearch import checks, presets
 from repsearch.checks import InputError
 from repsearch.config import as_dict
 from repsearch.data import Dataset, load
-from repsearch.experiments import demo, record, search_record, write_record
+from repsearch.experiments import demo, search_record
 from repsearch.learn import accuracy, learn
 from repsearch.networks import learn_network, search_network
 from repsearch.presets import Preset
+from repsearch.records import record, write_record
+from repsearch.reproduce import check_listed, listing, points, record_folder, reproduce
 from repsearch.run import search
 from repsearch.targets import COMMAND, Targets, discard, read_manifest, verify, write_whole
 
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--quiet", action="store_true", help="no progress bars")
 
     parser = _Parser(prog="python -m repsearch", description=__doc__)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="demo | search | learn | targets | bench")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     sub = commands.add_parser("demo", parents=[common], help="the whole method once: search, learn, rivals, figures")
     sub.add_argument("--out", type=Path, default=Path("demo"), help="folder of the three figures (default: demo)")
     sub.set_defaults(run=_demo)
@@ -83,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--repair", action="store_true", help="search the damaged shards, and only these, again")
     sub.add_argument("--quiet", action="store_true", help="no progress bars")
     sub.set_defaults(run=_targets_verify)
+    sub = commands.add_parser("reproduce", help="the paper's figures and tables: runs what is missing or stale")
+    sub.add_argument("experiments", nargs="*", metavar="ID", help="such as fig2, or all")
+    sub.add_argument("--list", action="store_true", help="what is done and missing, and what it cost; runs nothing")
+    sub.add_argument("--preset", default="book", help="smoke, book or paper (default: book)")
+    sub.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
+    sub.add_argument("--readings", nargs="+", default=["child", "noise"], help="what is smoothed (default: child noise)")
+    sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
+    sub.add_argument("--out", type=Path, help="folder of the records (default: the book's)")
+    sub.set_defaults(run=_reproduce)
     sub = commands.add_parser("bench", help="measure candidates a second: reference, engine, evolution libraries")
     sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
     sub.add_argument("--sizes", nargs="+", default=["book", "paper"], metavar="PRESET", help="(default: book paper)")
@@ -215,6 +226,17 @@ def _targets_verify(args: argparse.Namespace) -> int:
         return 1
     _search(argparse.Namespace(**command, out=args.folder, json=None, quiet=args.quiet))
     return 0
+
+
+def _reproduce(args: argparse.Namespace) -> None:
+    folder = args.out or record_folder()
+    if args.list:
+        checks.one_of("preset", args.preset, presets.PRESETS)
+        print(listing(args.preset, args.seeds, folder))
+        return
+    todo = points(check_listed(args.experiments), args.preset, args.seeds, args.readings)
+    checks.writable_folder("out", folder)
+    reproduce(todo, folder, args.root)
 
 
 def _bench(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ All are timed in one run on this machine, on one image's search layer after anot
 from __future__ import annotations
 
 import importlib.util
+import re
 import resource
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,10 @@ from repsearch.config import split_population
 from repsearch.data import Dataset, Split, load
 from repsearch.draws import draw
 from repsearch.engine import KernelEngine
-from repsearch.experiments import Record, record
 from repsearch.networks import search_network
 from repsearch.operators import image_generators, select
 from repsearch.presets import Preset
+from repsearch.records import Record, record
 from repsearch.rivals import RIVALS, Runs
 from repsearch.run import search
 from repsearch.search import check_fit, evaluate, initial_population, propagate, search_layer
@@ -206,18 +208,17 @@ def _share_of_limit(
 
 
 def scaling(data: Dataset, images: Sequence[int] = (10, 100, 1000), populations: Sequence[int] = (20, 60, 240)) -> Any:
-    """Microseconds a candidate of whole searches at the book's width, for numbers of images and sizes of populations.
+    """Microseconds a candidate of whole searches at the book's sizes, for numbers of images and sizes of populations.
 
-    A twelfth of a population are parents. Schedules are cut to a fifth, so that this takes a minute.
+    A twelfth of a population are parents. All that a search needs is counted, what it prepares once included.
     """
     preset = presets.book("cifar10")
-    short = tuple(replace(row, generations=row.generations // 5) for row in preset.search.schedule)
     network, rows = search_network(data, preset), []
     for count, population in [(n, 60) for n in images] + [(50, n) for n in populations]:
-        config = replace(preset.search, schedule=short, **split_population(population, max(2, population // 12)))
+        config = replace(preset.search, **split_population(population, max(2, population // 12)))
         start = time.perf_counter()
         search(network, data.train[:count], config, progress=False)
-        candidates = count * population * sum(row.generations + 1 for row in short)
+        candidates = count * population * sum(row.generations + 1 for row in config.schedule)
         rows.append({"images": count, "population": population,
                      "microseconds": 1e6 * (time.perf_counter() - start) / candidates})
     return rows
@@ -236,8 +237,10 @@ def _searched_peak(size: str, images: int, root: str | None) -> float:
     data = load("cifar10", root, train=600, validation=10, test=10)
     schedule = tuple(replace(row, generations=8) for row in preset.search.schedule)
     search(search_network(data, preset), data.train[:images], replace(preset.search, schedule=schedule), progress=False)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (1e6 if sys.platform == "darwin" else 1e3)
+    status = Path("/proc/self/status")  # where it exists: getrusage's peak begins with that of the parent process
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1e3  # type: ignore[index]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def table(result: Record) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,8 +27,10 @@ from repsearch.config import SearchConfig
 from repsearch.data import Split
 from repsearch.draws import Banks, blocks, draw, pack, unpack
 from repsearch.kernel import LANES
+from repsearch.networks import check_network
 from repsearch.operators import crossover, image_generators, mutate, select, smooth, spread
 from repsearch.search import (
+    each_candidate,
     evaluate,
     initial_population,
     normalised,
@@ -42,6 +44,9 @@ from repsearch.targets import Found
 Name = Literal["kernel", "torch", "reference"]
 Progress = Callable[[int, int, Tensor], None]
 """Called as progress(layer, image generations done, best cross-entropy of each image at work (B,))."""
+
+
+T = TypeVar("T")
 
 
 class Engine(Protocol):
@@ -133,13 +138,7 @@ class KernelEngine:
         """See `Engine`."""
         for layer in range(len(self.tails)):
             self.noise(layer)  # before there are threads
-        with _one_thread() as threads, ThreadPoolExecutor(threads, "search", torch.set_num_threads, (1,)) as pool:
-            jobs = [pool.submit(self.search_image, data[i : i + 1], progress) for i in range(len(data))]
-            try:
-                return Found.concatenate([job.result() for job in jobs])
-            finally:
-                for job in jobs:
-                    job.cancel()
+        return Found.concatenate(_a_thread_an_image(lambda image: self.search_image(image, progress), data))
 
     @torch.no_grad()
     def search_image(self, data: Split, progress: Progress) -> Found:
@@ -154,17 +153,40 @@ class KernelEngine:
             else:
                 different = population if layer == 0 else population[:, :1]
                 fitness = evaluate(self.light, layer, different, labels).expand(-1, config.population)
-                parents, fitness = select(population, fitness, config.parents)
-                state = self.parents(layer, parents[0], fitness[0])
-                later = self.generations(layer, state, int(labels), int(data.indices))
-                H = unpack(torch.from_numpy(state.H[state.slot[:1]]), *self.shapes[layer])
-                history = torch.cat([-fitness[:, :1], later[None]], 1)
+                H, history = self.search_layer(layer, population, fitness, data)
             best.append(H)
             histories.append(history)
             progress(layer, schedule.generations + 1, history[:, -1])
             if layer < len(self.tails):
                 population = propagate(self.light, layer, H, config)
         return Found(best, histories)
+
+    def search_block(self, data: Split, layer: int) -> tuple[Tensor, Tensor]:
+        """Search one block alone (section 3.2): from noisy copies of the images, sent through the blocks up to it.
+
+        Returns:
+            The best activations (B, C, H, W), and their cross-entropy after each generation (B, generations + 1).
+        """
+        self.noise(layer)  # before there are threads
+
+        @torch.no_grad()
+        def one(image: Split) -> tuple[Tensor, Tensor]:
+            generators = image_generators(self.seed, image.indices.tolist())
+            population = initial_population(self.light, image.images, self.config, generators)
+            for block in list(check_network(self.light).blocks)[1 : layer + 1]:
+                population = normalised(each_candidate(block, population), self.config)
+            return self.search_layer(layer, population, evaluate(self.light, layer, population, image.labels), image)
+
+        best, histories = zip(*_a_thread_an_image(one, data), strict=True)
+        return torch.cat(best), torch.cat(histories)
+
+    def search_layer(self, layer: int, population: Tensor, fitness: Tensor, image: Split) -> tuple[Tensor, Tensor]:
+        """As `repsearch.search.search_layer`, for one image and a convolutional layer, given the fitness (1, n)."""
+        parents, fitness = select(population, fitness, self.config.parents)
+        state = self.parents(layer, parents[0], fitness[0])
+        later = self.generations(layer, state, int(image.labels), int(image.indices))
+        H = unpack(torch.from_numpy(state.H[state.slot[:1]]), *self.shapes[layer])
+        return H, torch.cat([-fitness[:, :1], later[None]], 1)
 
     def parents(self, layer: int, H: Tensor, fitness: Tensor) -> kernel.Parents:
         """The kernel's parents, from maps (k, C, H, W) and their fitness (k,), the fittest first."""
@@ -300,6 +322,17 @@ class TorchEngine:
     def _smoothed(self, layer: int, H: Tensor) -> Tensor:
         blurred = self.config.blurred == "child"
         return smooth(H, self.config.schedule[layer].blur, self.config.border) if blurred else H
+
+
+def _a_thread_an_image(function: Callable[[Split], T], data: Split) -> list[T]:
+    """`function` of every image, on as many threads as torch has."""
+    with _one_thread() as threads, ThreadPoolExecutor(threads, "search", torch.set_num_threads, (1,)) as pool:
+        jobs = [pool.submit(function, data[i : i + 1]) for i in range(len(data))]
+        try:
+            return [job.result() for job in jobs]
+        finally:
+            for job in jobs:
+                job.cancel()
 
 
 @contextmanager

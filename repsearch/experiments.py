@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.resources
-import json
-import os
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,11 +19,9 @@ from repsearch.learn import accuracy, learn
 from repsearch.networks import calibrate, convnet, learn_network, rest, search_network
 from repsearch.operators import image_generators, normalise, spread
 from repsearch.presets import Preset
+from repsearch.records import Record, record
 from repsearch.run import search
-from repsearch.targets import Targets, write_whole
-from repsearch.version import __version__
-
-Record = dict[str, Any]
+from repsearch.targets import Targets
 
 
 def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None, progress: bool = True) -> Record:
@@ -175,57 +167,3 @@ def _progress(drops: Tensor, before: Tensor, shared: int) -> tuple[float, float]
     drops, before = drops.reshape(len(drops), -1, shared).mean(2), before.reshape(-1, shared).mean(1)
     best = drops.amax(0).clamp(min=0).mean() / before.mean()
     return float((drops > 0).float().mean()), float(best)
-
-
-# --- records ----------------------------------------------------------------------------------------------------------
-
-
-def record(experiment: str, seed: int, seconds: float, **results: Any) -> Record:
-    """A record: what was run, on what, how long it took, and what came out."""
-    return {
-        "experiment": experiment, "seed": seed, "library": __version__, "library_hash": library_hash(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads", "seconds": round(seconds, 1), **results,
-    }
-
-
-def library_hash() -> str:
-    """A SHA-256, in short, of the library's source: what a record or a notebook's output was made with."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def write_record(path: str | Path, content: Record) -> None:
-    """Write a record as JSON, whole or not at all."""
-    file = Path(path)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written ({error.strerror}); choose another place") from None
-    write_whole(file, (json.dumps(_rounded(content), indent=1) + "\n").encode())
-
-
-def read_records(pattern: str) -> list[Record]:
-    """The records that come with the library, whose names match `pattern`, such as ``"demo-mnist-*"``, sorted by name.
-
-    Raises:
-        InputError: no record matches.
-    """
-    here = Path(str(importlib.resources.files("repsearch")))
-    # In a checkout the records lie beside the book that shows them; in an installed library, within it.
-    folders = [here / "records", here.parent / "book" / "records"]
-    files = sorted(file for folder in folders for file in folder.glob(f"{pattern}.json"))
-    if not files:
-        raise InputError(f"records: none is called {pattern}.json in {os.pathsep.join(map(str, folders))}")
-    return [json.loads(file.read_text()) for file in files]
-
-
-def _rounded(value: Any) -> Any:
-    """Floats to six significant digits, which keeps records small and readable."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value

@@ -77,7 +77,7 @@ def paper(data: str = "cifar10") -> Preset:
     return Preset(
         name="paper", data=data, train=None, validation=4000, test=None, width=256, groups=2 if data == "mnist" else 3,
         search=SearchConfig(_schedule(data, (300, 100, 100, 10))), learn=learn, baseline=learn,
-        cost="a GPU, or many; an image takes minutes to hours on two CPU cores",
+        cost="seconds an image to search on two CPU cores; a GPU to train",
     )
 
 

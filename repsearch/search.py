@@ -163,7 +163,7 @@ def make_children(
 
 def evaluate(network: nn.Module, layer: int, population: Tensor, labels: Tensor) -> Tensor:
     """Fitness (B, n) of candidates (B, n, ...): minus the cross-entropy of the label after the rest of the network."""
-    logits = _forward(lambda H: rest(network, layer, H), population)
+    logits = each_candidate(lambda H: rest(network, layer, H), population)
     B, n, K = logits.shape
     loss = F.cross_entropy(logits.reshape(B * n, K), labels.repeat_interleave(n), reduction="none")
     return -loss.reshape(B, n)
@@ -179,7 +179,7 @@ def initial_population(network: nn.Module, images: Tensor, config: SearchConfig,
     sigma = images.std(dim=(2, 3), keepdim=True)[:, None]
     noise = draw_noise((config.population, *images.shape[1:]), generators)
     copies = mutate(images[:, None], sigma, config.input_noise, noise)
-    return normalised(_forward(lambda x: parts.blocks[0](parts.stem(x)), copies), config)
+    return normalised(each_candidate(lambda x: parts.blocks[0](parts.stem(x)), copies), config)
 
 
 def propagate(network: nn.Module, layer: int, H: Tensor, config: SearchConfig) -> Tensor:
@@ -243,7 +243,7 @@ def normalised(H: Tensor, config: SearchConfig) -> Tensor:
     return normalise(H) if config.normalise else H
 
 
-def _forward(function: Callable[[Tensor], Tensor], population: Tensor) -> Tensor:
+def each_candidate(function: Callable[[Tensor], Tensor], population: Tensor) -> Tensor:
     """`function` of every candidate: (B, n, ...) to (B, n, ...)."""
     out = function(population.flatten(0, 1))
     return out.reshape(*population.shape[:2], *out.shape[1:])

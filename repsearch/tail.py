@@ -83,8 +83,10 @@ def tail_of(light: nn.Module, layer: int, shape: tuple[int, ...]) -> Tail:
         elif isinstance(module, nn.BatchNorm2d) and isinstance(following, nn.GELU) and stages:
             stages[-1].append(_affine(module))
         elif not (isinstance(module, nn.GELU) and module.approximate == "none"):
-            raise UnsupportedError(f"behind block {layer} there is {module}, which is neither the identity nor a pattern of "
-                             "2x2 max-pooling, BatchNorm and GELU")
+            raise UnsupportedError(
+                f"behind block {layer} there is {module}, which is neither the identity nor a pattern of 2x2 "
+                "max-pooling, BatchNorm and GELU"
+            )
     flatten, linear = (*leaves(parts.head), None, None)[:2]
     steps = {len(stage) for stage in stages}
     activations = sum(isinstance(m, nn.GELU) for m in modules)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import repsearch as rs
-from repsearch.experiments import library_hash
+from repsearch.records import library_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book"))
@@ -102,7 +102,8 @@ def test_the_library_never_imports_matplotlib_outside_of_plots() -> None:
 def test_rooms_import_only_rooms_above_them() -> None:
     """The order in which data flows; a module imports only modules that stand before it."""
     rooms = ["version", "checks", "config", "presets", "data", "operators", "networks", "targets", "search", "kernel",
-             "draws", "tail", "engine", "run", "learn", "measure", "experiments", "bench", "plots"]
+             "draws", "tail", "engine", "run", "learn", "measure", "records",
+             "experiments", "scaling", "reproduce", "rivals", "bench", "plots"]
     for place, room in enumerate(rooms):
         source = (ROOT / "repsearch" / f"{room}.py").read_text()
         source = source.split("if TYPE_CHECKING:")[0]

@@ -37,7 +37,7 @@ def run(installed: Path, folder: Path, *command: str | Path) -> subprocess.Compl
 
 def test_records_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import repsearch; from repsearch.experiments import read_records;"
+        "import repsearch; from repsearch.records import read_records;"
         "print(repsearch.__file__, len(read_records('demo-digits-*')))"
     )
     done = run(installed, tmp_path, "-c", code)

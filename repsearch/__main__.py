@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--list", action="store_true", help="what is done and missing, and what it cost; runs nothing")
     sub.add_argument("--preset", default="book", help="smoke, book or paper (default: book)")
     sub.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
-    sub.add_argument("--readings", nargs="+", default=["child", "noise"], help="what is smoothed (default: child noise)")
+    sub.add_argument("--readings", nargs="+", default=["child", "noise"], help="(default: child noise)")
     sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
     sub.add_argument("--out", type=Path, help="folder of the records (default: the book's)")
     sub.set_defaults(run=_reproduce)

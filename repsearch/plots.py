@@ -96,6 +96,61 @@ def framework(records: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
+def figure2(records: Sequence[dict[str, Any]]) -> Figure:
+    """Figure 2: best cross-entropy against population, and against generations for the largest population.
+
+    Args:
+        records: of `repsearch.scaling.figure2`, one a seed.
+    """
+    blocks, sizes = (sorted({point[key] for point in records[0]["points"]}) for key in ("block", "population"))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
+        for block in blocks:
+            curves = {size: [p["curve"] for r in records for p in r["points"]
+                             if (p["block"], p["population"]) == (block, size)] for size in sizes}
+            ends = np.array([[curve[-1] for curve in curves[size]] for size in sizes])
+            colour, label = COLOURS[f"block{block}"], f"block {block}"
+            axes[0].plot(sizes, ends.mean(1), color=colour, marker="o", markersize=4, label=label)
+            axes[0].fill_between(sizes, ends.min(1), ends.max(1), color=colour, alpha=0.2, linewidth=0)
+            _band(axes[1], curves[sizes[-1]], colour, label)
+        axes[0].set(xscale="log", xlabel="population", ylabel="cross-entropy of the best, nats", ylim=(0, None))
+        axes[0].set_xticks(sizes, [str(size) for size in sizes])
+        axes[0].minorticks_off()
+        axes[1].set(xlabel=f"generation (population {sizes[-1]})")
+        axes[1].legend()
+    return figure
+
+
+def figure3(records: Sequence[dict[str, Any]]) -> Figure:
+    """Figure 3: effective number of solutions against independent runs, with its controls; a panel a block.
+
+    Args:
+        records: of `repsearch.scaling.figure3`, one a seed.
+    """
+    blocks, counts = (sorted({point[key] for point in records[0]["points"]}) for key in ("block", "runs"))
+    kinds = (("unrelated", ":", "solutions of unrelated images"), ("solutions", "-", "solutions of one image"),
+             ("noise", "--", "one solution, perturbed at random"))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(blocks), figsize=(9, 3.4), sharey=True)
+        for ax, block in zip(axes, blocks, strict=True):
+            for kind, line, label in kinds:
+                rows = [[p[kind] for r in records for p in r["points"] if (p["block"], p["runs"]) == (block, count)]
+                        for count in counts]
+                whole = [(count, row) for count, row in zip(counts, rows, strict=True) if row and None not in row]
+                if whole:
+                    xs, values = [count for count, _ in whole], np.array([row for _, row in whole])
+                    colour = COLOURS[f"block{block}"] if kind == "solutions" else COLOURS["untrained"]
+                    ax.plot(xs, values.mean(1), color=colour, linestyle=line, marker="o", markersize=4, label=label)
+                    ax.fill_between(xs, values.min(1), values.max(1), color=colour, alpha=0.2, linewidth=0)
+            ax.set(title=f"block {block}", xlabel="independent runs", xscale="log", yscale="log")
+            ax.set_xticks(counts, [str(count) for count in counts])
+            ax.set_yticks(counts, [str(count) for count in counts])
+            ax.minorticks_off()
+        axes[0].set_ylabel("effective number of solutions")
+        axes[0].legend(fontsize=8)
+    return figure
+
+
 def _points(
     ax: Axes,
     records: Sequence[dict[str, Any]],

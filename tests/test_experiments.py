@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import repsearch as rs
-from repsearch import experiments
+from repsearch import experiments, records
 from repsearch.presets import Preset
 
 
@@ -47,16 +47,16 @@ def test_progress_in_closed_form() -> None:
 
 def test_records_are_written_whole_and_rounded(tmp_path: Path) -> None:
     path = tmp_path / "new" / "record.json"
-    experiments.write_record(path, experiments.record("test", 3, 1.23, value=1 / 3, curve=[0.1 + 0.2]))
+    records.write_record(path, records.record("test", 3, 1.23, value=1 / 3, curve=[0.1 + 0.2]))
     written = json.loads(path.read_text())
     assert written["value"] == 0.333333 and written["curve"] == [0.3] and written["seed"] == 3
     assert [p.name for p in path.parent.iterdir()] == ["record.json"]
     (tmp_path / "file").touch()
     with pytest.raises(rs.InputError, match="cannot be written"):
-        experiments.write_record(tmp_path / "file" / "record.json", written)
+        records.write_record(tmp_path / "file" / "record.json", written)
 
 
 def test_records_that_come_with_the_library() -> None:
-    assert experiments.read_records("paper")[0]["table1"]["mnist"]["SGD"] == [99.1, 0.1]
+    assert records.read_records("paper")[0]["table1"]["mnist"]["SGD"] == [99.1, 0.1]
     with pytest.raises(rs.InputError, match=r"records: none is called nothing\.json"):
-        experiments.read_records("nothing")
+        records.read_records("nothing")

@@ -91,6 +91,16 @@ def test_records_say_what_made_them() -> None:
     assert len(library_hash()) == 16
 
 
+def test_records_of_the_figures_are_of_the_library_as_it_is() -> None:
+    """A record made by `reproduce` names the module that computes it; neither that nor what it imports has changed."""
+    checked = 0
+    for path in sorted((ROOT / "book" / "records").glob("fig*.json")):
+        record = json.loads(path.read_text())
+        assert record["library_hash"] == library_hash(record["module"]), f"{path.name}: python -m repsearch reproduce all"
+        checked += 1
+    assert checked
+
+
 def test_the_library_never_imports_matplotlib_outside_of_plots() -> None:
     code = (
         "import sys, repsearch, repsearch.experiments, repsearch.__main__;"

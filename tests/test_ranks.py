@@ -28,7 +28,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [4])
 def test_the_same_bytes_from_one_process_or_several(tmp_path: Path, processes: int) -> None:
     alone = run([sys.executable], tmp_path / "one", 400)
     assert alone.returncode == 0, alone.stderr

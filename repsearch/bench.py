@@ -225,7 +225,10 @@ def scaling(data: Dataset, images: Sequence[int] = (10, 100, 1000), populations:
 
 
 def peak_memory(size: str, images: int, root: str | None) -> float:
-    """Peak memory in MB of a process that searches so many images, one generation a layer, at a preset's sizes."""
+    """Peak memory in MB of a process while it searches so many images at a preset's sizes, for a few generations.
+
+    All that the process holds is counted; where the peak can be reset, what building the network took is not.
+    """
     context = get_context("spawn")
     with context.Pool(1) as pool:
         peak: float = pool.apply(_searched_peak, (size, images, root))
@@ -236,8 +239,11 @@ def _searched_peak(size: str, images: int, root: str | None) -> float:
     preset = presets.PRESETS[size]("cifar10")
     data = load("cifar10", root, train=600, validation=10, test=10)
     schedule = tuple(replace(row, generations=8) for row in preset.search.schedule)
-    search(search_network(data, preset), data.train[:images], replace(preset.search, schedule=schedule), progress=False)
-    status = Path("/proc/self/status")  # where it exists: getrusage's peak begins with that of the parent process
+    network, status = search_network(data, preset), Path("/proc/self/status")
+    if status.exists():
+        Path("/proc/self/clear_refs").write_text("5")
+    search(network, data.train[:images], replace(preset.search, schedule=schedule), progress=False)
+    # Where /proc exists: getrusage's peak begins with that of the parent process.
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1e3  # type: ignore[index]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)

@@ -179,7 +179,9 @@ def initial_population(network: nn.Module, images: Tensor, config: SearchConfig,
     sigma = images.std(dim=(2, 3), keepdim=True)[:, None]
     noise = draw_noise((config.population, *images.shape[1:]), generators)
     copies = mutate(images[:, None], sigma, config.input_noise, noise)
-    return normalised(each_candidate(lambda x: parts.blocks[0](parts.stem(x)), copies), config)
+    # Before the first pooling maps are large: a few copies at a time, unless they share their batch's statistics.
+    at_a_time = 48 if config.statistics == "frozen" else copies.shape[0] * copies.shape[1]
+    return normalised(each_candidate(lambda x: parts.blocks[0](parts.stem(x)), copies, at_a_time), config)
 
 
 def propagate(network: nn.Module, layer: int, H: Tensor, config: SearchConfig) -> Tensor:
@@ -243,7 +245,10 @@ def normalised(H: Tensor, config: SearchConfig) -> Tensor:
     return normalise(H) if config.normalise else H
 
 
-def each_candidate(function: Callable[[Tensor], Tensor], population: Tensor) -> Tensor:
-    """`function` of every candidate: (B, n, ...) to (B, n, ...)."""
-    out = function(population.flatten(0, 1))
+def each_candidate(
+    function: Callable[[Tensor], Tensor], population: Tensor, at_a_time: int | None = None
+) -> Tensor:
+    """`function` of every candidate, (B, n, ...) to (B, n, ...), of at most so many at a time."""
+    flat = population.flatten(0, 1)
+    out = torch.cat([function(part) for part in torch.split(flat, at_a_time or len(flat))])
     return out.reshape(*population.shape[:2], *out.shape[1:])

@@ -60,12 +60,10 @@ def bench(sizes: Sequence[str] = ("book", "paper"), root: str | None = None, sec
                 rows.append({"size": size, "layer": f"block{layer}", "contestant": name,
                              "candidates_per_second": _rate(candidates, run, seconds)})
             limits.append(_share_of_limit(size, layer, preset, rows, peaks))
-    return record(
-        "bench", 0, time.perf_counter() - began, rows=rows, limits=limits, peaks=peaks,
-        skipped=[name for name in ("evotorch", "evosax") if importlib.util.find_spec(name) is None],
-        scaling=scaling(data), memory=[{"size": size, "images": n, "peak_mb": peak_memory(size, n, root)}
-                                       for size in sizes for n in (4, 16)],
-    )
+    memory = [{"size": size, "images": n, "peak_mb": peak_memory(size, n, root)} for size in sizes for n in (4, 16)]
+    results = {"rows": rows, "limits": limits, "peaks": peaks, "scaling": scaling(data), "memory": memory}
+    skipped = [name for name in RIVALS if importlib.util.find_spec(name.lower()) is None]
+    return record("bench", 0, time.perf_counter() - began, skipped=skipped, **results)
 
 
 def _rate(candidates: int, run: Runs, seconds: float) -> float:

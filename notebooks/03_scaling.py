@@ -156,8 +156,8 @@ runs = read_records("fig3-cifar100-book-noise-*")
 figure = plots.figure3(runs)
 
 # %%
-most = max(p["runs"] for p in runs[0]["points"])
-lines = ["| block | kept of 32 runs | solutions | one solution, perturbed | unrelated images |", "|---|---|---|---|---|"]
+most = max(p["runs"] for p in runs[0]["points"] if p["runs"] <= runs[0]["images"])  # for as many unrelated images
+lines = [f"| block | kept of {most} runs | solutions | one solution, perturbed | unrelated images |", "|---|---|---|---|---|"]
 for block in (0, 1, 2):
     at = [p for r in runs for p in r["points"] if (p["block"], p["runs"]) == (block, most)]
     cells = [mean_and_spread([p[key] for p in at]) if all(p[key] is not None for p in at) else "too few images"

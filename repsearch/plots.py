@@ -136,7 +136,10 @@ def figure3(records: Sequence[dict[str, Any]]) -> Figure:
             for kind, line, label in kinds:
                 rows = [[p[kind] for r in records for p in r["points"] if (p["block"], p["runs"]) == (block, count)]
                         for count in counts]
-                whole = [(count, row) for count, row in zip(counts, rows, strict=True) if row and None not in row]
+                # There can be no more unrelated solutions than images.
+                most = records[0]["images"] if kind == "unrelated" else max(counts)
+                whole = [(count, row) for count, row in zip(counts, rows, strict=True)
+                         if count <= most and None not in row]
                 if whole:
                     xs, values = [count for count, _ in whole], np.array([row for _, row in whole])
                     colour = COLOURS[f"block{block}"] if kind == "solutions" else COLOURS["untrained"]

@@ -83,12 +83,12 @@ def evosax_runs(network: nn.Module, layer: int, population: Tensor, label: int, 
     )
     params = strategy.default_params.replace(crossover_rate=0.5)
 
-    @jax.jit
-    def step(turn: Any, state: Any) -> Any:
+    def generation(turn: Any, state: Any) -> Any:
         ask, tell = jax.random.split(jax.random.fold_in(key, turn))
         candidates, state = strategy.ask(ask, state, params)
         return strategy.tell(tell, candidates, cross_entropy(candidates), state, params)[0]
 
+    step = jax.jit(generation)
     state = strategy.init(key, start, jax.jit(cross_entropy)(start), params)
 
     def run(generations: int) -> None:

@@ -33,6 +33,7 @@ from dataclasses import replace
 
 import torch
 from IPython.display import Markdown
+from matplotlib import pyplot as plt
 
 import repsearch as rs
 from repsearch import plots
@@ -60,9 +61,11 @@ live = {
     for name, reading in readings.items()
 }
 figure = plots.figure2(live["child"])
+plt.show()
 
 # %% mystnb={"figure": {"caption": "The same, smoothing the noise alone."}, "image": {"alt": "Two panels: all three curves fall far lower, along both axes."}}
 figure = plots.figure2(live["noise"])
+plt.show()
 
 # %% [markdown]
 # Eight digits and a narrow network show the shape. Now CIFAR-100 at the *book* preset's sizes, 64 channels and 60, 30 and 30
@@ -75,9 +78,11 @@ figure = plots.figure2(live["noise"])
 # %% mystnb={"figure": {"caption": "CIFAR-100, 64 channels, smoothing the whole child."}, "image": {"alt": "Two panels: cross-entropy falls steadily with population, and slowly with generations."}}
 book = {name: read_records(f"fig2-cifar100-book-{name}-*") for name in readings}
 figure = plots.figure2(book["child"])
+plt.show()
 
 # %% mystnb={"figure": {"caption": "CIFAR-100, 64 channels, smoothing the noise alone."}, "image": {"alt": "Two panels: cross-entropy falls steeply along both axes."}}
 figure = plots.figure2(book["noise"])
+plt.show()
 
 # %% [markdown]
 # A curve against *population* needs a control. The first generation, generation 0, is the best of as many noisy copies
@@ -147,6 +152,7 @@ print(f"eight orthogonal: {measure.effective_number(torch.eye(8)):.2f}, eight co
 # %% mystnb={"figure": {"caption": "Digits, smoothing the noise alone: effective number of solutions against independent runs, with controls. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block; solutions of one image lie between the two controls."}}
 small = [figure3(data, readings["noise"], seed, images=8, runs=8, counts=(2, 4, 8)) for seed in seeds]
 figure = plots.figure3(small)
+plt.show()
 
 # %% [markdown]
 # The same for CIFAR-100 at the book's sizes (`python -m repsearch reproduce fig3`):
@@ -154,6 +160,7 @@ figure = plots.figure3(small)
 # %% mystnb={"figure": {"caption": "CIFAR-100, 64 channels, smoothing the noise alone."}, "image": {"alt": "Three panels: the number grows with runs, most for blocks 0 and 1 and least for block 2, where it equals the noise control."}}
 runs = read_records("fig3-cifar100-book-noise-*")
 figure = plots.figure3(runs)
+plt.show()
 
 # %%
 most = max(p["runs"] for p in runs[0]["points"] if p["runs"] <= runs[0]["images"])  # for as many unrelated images

@@ -129,10 +129,13 @@ history = rs.learn(searched, data, targets, preset.learn, seed=seed, progress=Fa
 rival_history = rs.learn(rival, data, None, preset.baseline, seed=seed, progress=False)
 
 # %% mystnb={"figure": {"caption": "Validation accuracy against epoch, one seed."}, "image": {"alt": "Validation accuracy against epoch for one seed: SGD above search-based, both above the dotted line of an untrained network."}}
+from matplotlib import pyplot as plt
+
 from repsearch import plots
 
 curves = {"search-based": history.validation_accuracy, "SGD": rival_history.validation_accuracy}
 figure = plots.learning_curves([{"validation_accuracy": curves, "accuracy": {"untrained": rs.accuracy(untrained, data.test)}}])
+plt.show()
 
 # %% [markdown]
 # Both learn to classify images they have not seen, and no classification gradient reached the body of the search-based
@@ -219,6 +222,7 @@ print(f"digits, test accuracy, 3 seeds: untrained body, trained head {mean(fixed
 
 # %% mystnb={"figure": {"caption": "Validation accuracy on the digits against epoch. Band: range over 3 seeds."}, "image": {"alt": "Validation accuracy against epoch for three seeds: SGD above search-based, both above the dotted line of an untrained network."}}
 figure = plots.learning_curves(groups["digits"])
+plt.show()
 
 # %% tags=["hide-input"]
 paper = read_records("paper")[0]["table1"]

@@ -267,8 +267,8 @@ ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
-# No single step does it. Leaving out the identities lets the others count; the bank takes away the random numbers; the
-# cache takes away what remains.
+# The loop in the cache gains most, and only because the steps before it have left it so little to do: no convolution, no
+# smoothing of children, no random number a pixel.
 #
 # ## Is it still the same search?
 #

@@ -114,7 +114,11 @@ def test_searching_only_the_first_images(searched: Path) -> None:
 
 def test_an_interrupted_command_says_so(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "repsearch", "search", "--train", "1000", "--out", str(tmp_path / "t"), "--quiet"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
+
+    def heed_interrupts() -> None:  # which a job in the background of a shell is started without
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as job:
         while job.poll() is None and not list(tmp_path.glob("t/shard-*")):
             time.sleep(0.05)
         job.send_signal(signal.SIGINT)

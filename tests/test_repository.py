@@ -76,6 +76,14 @@ def test_chapters_ran_in_order_without_errors(chapter: Path) -> None:
         assert not any(out["output_type"] == "error" or out.get("name") == "stderr" for out in cell["outputs"])
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_every_figure_of_a_chapter_is_there(chapter: Path) -> None:
+    cells = [c for c in json.loads(chapter.with_suffix(".ipynb").read_text())["cells"] if "figure" in c["metadata"].get("mystnb", {})]
+    for cell in cells:
+        shown = sum("image/png" in out.get("data", {}) for out in cell["outputs"])
+        assert shown == 1, f"{chapter.stem}: {shown} pictures from {''.join(cell['source'])[-100:]}"
+
+
 def test_chapters_in_the_table_of_contents_exist_and_all_are_there() -> None:
     toc = (ROOT / "_toc.yml").read_text()
     listed = re.findall(r"(?:file|root): (\S+)", toc)

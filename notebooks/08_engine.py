@@ -267,7 +267,7 @@ ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
-# The loop in the cache gains most, and only because the steps before it have left it so little to do: no convolution, no
+# As separate operations, steps 3 and 5 gain little or nothing; they are what step 6 is made of. The loop in the cache gains most, and only because the steps before it have left it so little to do: no convolution, no
 # smoothing of children, no random number a pixel.
 #
 # ## Is it still the same search?

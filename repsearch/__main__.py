@@ -26,10 +26,11 @@ from repsearch.experiments import demo, search_record
 from repsearch.learn import accuracy, learn
 from repsearch.networks import learn_network, search_network
 from repsearch.presets import Preset
-from repsearch.records import record, write_record
-from repsearch.reproduce import check_listed, listing, points, record_folder, reproduce
+from repsearch.records import record, record_folder, write_record
+from repsearch.reproduce import check_listed, listing, points, reproduce
 from repsearch.run import search
-from repsearch.targets import COMMAND, Targets, discard, read_manifest, verify, write_whole
+from repsearch.targets import COMMAND, Targets, read_manifest, write_whole
+from repsearch.writer import discard, verify
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,9 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--list", action="store_true", help="what is done and missing, and what it cost; runs nothing")
     sub.add_argument("--preset", default="book", help="smoke, book or paper (default: book)")
     sub.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
-    sub.add_argument("--readings", nargs="+", default=["child", "noise"], help="(default: child noise)")
+    sub.add_argument("--data", nargs="+", default=[], metavar="NAME", help="only these data sets (default: all)")
+    sub.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="only these variants (default: all)")
     sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
     sub.add_argument("--out", type=Path, help="folder of the records (default: the book's)")
+    sub.add_argument("--store", type=Path, default=Path("targets"), metavar="FOLDER",
+                     help="keeps searches that several experiments need; may be deleted (default: targets)")
     sub.set_defaults(run=_reproduce)
     sub = commands.add_parser("bench", help="measure candidates a second: reference, engine, evolution libraries")
     sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
@@ -234,9 +238,9 @@ def _reproduce(args: argparse.Namespace) -> None:
         checks.one_of("preset", args.preset, presets.PRESETS)
         print(listing(args.preset, args.seeds, folder))
         return
-    todo = points(check_listed(args.experiments), args.preset, args.seeds, args.readings)
+    todo = points(check_listed(args.experiments), args.preset, args.seeds, args.data, args.variants)
     checks.writable_folder("out", folder)
-    reproduce(todo, folder, args.root)
+    reproduce(todo, folder, args.root, args.store)
 
 
 def _bench(args: argparse.Namespace) -> None:

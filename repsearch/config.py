@@ -57,6 +57,8 @@ class SearchConfig:
         pairs: the two parents are drawn "with replacement", or are "distinct".
         statistics: BatchNorm uses "frozen" statistics, or those of the "candidates" being evaluated. The second
             ties the images of a shard to each other, and the best fitness may then fall.
+        selection: the fittest of each "image" become its parents; or those of the "batch", by their mean fitness over
+            the images of a shard, the same for all of them. The second ties images to each other, too.
         shard: consecutive images written to disk as one file, and searched together with "candidates".
 
     Raises:
@@ -80,6 +82,7 @@ class SearchConfig:
     refine_from: Literal["parents and explorers", "parents"] = "parents and explorers"
     pairs: Literal["with replacement", "distinct"] = "with replacement"
     statistics: Literal["frozen", "candidates"] = "frozen"
+    selection: Literal["image", "batch"] = "image"
     shard: int = 64
 
     def __post_init__(self) -> None:
@@ -100,6 +103,11 @@ class SearchConfig:
     def population(self) -> int:
         """Candidates an image has at a time."""
         return self.parents + self.explorers + self.refiners
+
+    @property
+    def ties_images(self) -> bool:
+        """Whether what is found for an image depends on the others of its shard."""
+        return self.statistics == "candidates" or self.selection == "batch"
 
 
 class PopulationSizes(TypedDict):

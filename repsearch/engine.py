@@ -73,14 +73,15 @@ def choose(
         InputError: the engine asked for cannot run this network or reading.
     """
     checks.one_of("engine", name, ("auto", "kernel", "torch", "reference"))
-    if config.statistics == "candidates":
+    if config.ties_images:
+        tie = "statistics='candidates'" if config.statistics == "candidates" else "selection='batch'"
         if name == "auto":
             warnings.warn(
-                "statistics='candidates' ties images to each other, which the engines do not do: searching with the "
+                f"{tie} ties images to each other, which the engines do not do: searching with the "
                 "reference, many times slower (engine='reference' searches so without this warning)", stacklevel=3,
             )
         elif name != "reference":
-            raise InputError(f"engine={name!r}: statistics='candidates' needs engine='reference'")
+            raise InputError(f"engine={name!r}: {tie} needs engine='reference'")
         return Reference(network, config, seed)
     if name == "reference":
         return Reference(network, config, seed)
@@ -104,7 +105,7 @@ class Reference:
     def search(self, data: Split, progress: Progress) -> Found:
         """See `Engine`."""
         # One image at a time: its arithmetic, to the last bit, is then the same whatever else is searched.
-        together = self.config.shard if self.config.statistics == "candidates" else 1
+        together = self.config.shard if self.config.ties_images else 1
 
         def watch(layer: int, _: int, __: Tensor, fitness: Tensor) -> None:
             progress(layer, len(fitness), -fitness.amax(1))

@@ -294,8 +294,7 @@ def generation(  # type: ignore[no-untyped-def]
     k, n = parents.slot.size, draws.first.size
     blocks, size = parents.H.shape[1], parents.H.shape[2]
     row, values = _row(noise), channels * (size // 16)
-    tile, left, right = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    work, scale, sums = np.empty(size, np.float32), np.empty(row, np.float32), np.empty((3, row), np.float32)
+    tile, scale, sums = np.empty(size, np.float32), np.empty(row, np.float32), np.empty((3, row), np.float32)
     buffer = np.empty(row, np.float32)
     smoothed = np.empty((max(explorers, 1), size), np.float32)
     explorer_sigma = np.empty((max(explorers, 1), 16), np.float32)
@@ -348,7 +347,21 @@ def generation(  # type: ignore[no-untyped-def]
         logits_of(children, tail, child, this, that, buffer, logits)
         children.fitness[child] = minus_cross_entropy(logits, label)
 
-    # Selection. Children that become parents are made again from what was drawn for them.
+    replace_parents(parents, children, draws, noise, explorers, explore, refine, channels, smoothing)
+
+
+@_compiled
+def replace_parents(  # type: ignore[no-untyped-def]
+    parents, children, draws, noise, explorers, explore, refine, channels, smoothing
+):
+    """Select the fittest of parents and children. Arguments as in `generation`.
+
+    Of a child only the pooled map was kept: one that becomes a parent is made again, from what was drawn for it.
+    """
+    k, size = parents.slot.size, parents.H.shape[2]
+    blocks, row = parents.H.shape[1], _row(noise)
+    left, right, work = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    scale, sums = np.empty(row, np.float32), np.empty((3, row), np.float32)
     everyone = np.concatenate((parents.fitness, children.fitness))
     order = np.argsort(-everyone, kind="mergesort")[:k]
     taken = np.zeros(2 * k, np.bool_)

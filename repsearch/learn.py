@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from itertools import pairwise
@@ -54,6 +54,7 @@ def learn(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    watch: Callable[[int, nn.Module], None] | None = None,
 ) -> History:
     """Train `model` by regression to `targets`, or with cross-entropy where `targets` is None (the SGD baseline).
 
@@ -68,6 +69,8 @@ def learn(
         seed: of the augmentation; nothing else is random.
         checkpoint: file to save the state of training in after each epoch, and to resume from if it exists.
         progress: show a bar.
+        watch: called as watch(epochs done, model) before the first epoch and after each, to measure the model; it must
+            leave the model as it was.
 
     Returns:
         The `History` of losses and accuracies.
@@ -98,6 +101,8 @@ def learn(
         checks.writable_folder("checkpoint", path.parent)
         state.resume(path, identity)
 
+    if watch and state.epoch == 0:
+        watch(0, model)
     epochs = range(state.epoch, config.epochs)
     for epoch in tqdm(epochs, initial=state.epoch, total=config.epochs, unit="epoch", disable=not progress):
         model.train()
@@ -134,6 +139,8 @@ def learn(
             )
         state.finish_epoch({k: v / len(data.train) for k, v in sums.items()}, correct / len(data.train),
                            accuracy(model, data.validation))
+        if watch:
+            watch(state.epoch, model)
         if path is not None:
             state.save(path, identity)
     model.load_state_dict(state.best)

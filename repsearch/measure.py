@@ -80,6 +80,34 @@ def class_entropies_null(H: Tensor, labels: Tensor, generator: torch.Generator) 
     return class_entropies(H, labels[order])
 
 
+def class_means(H: Tensor, labels: Tensor) -> Tensor:
+    """Every representation of (n, ...) replaced by the mean of its class.
+
+    Example:
+        >>> class_means(torch.tensor([[1.0], [3.0], [8.0]]), torch.tensor([0, 0, 1])).flatten()
+        tensor([2., 2., 8.])
+    """
+    if len(labels) != len(H):
+        raise InputError(f"labels: expected {len(H)}, one a representation, found {len(labels)}")
+    sums = torch.zeros(int(labels.max()) + 1, *H.shape[1:], dtype=H.dtype, device=H.device).index_add_(0, labels, H)
+    counts = labels.bincount().clamp(min=1).to(H).reshape(-1, *[1] * (H.ndim - 1))
+    means: Tensor = (sums / counts)[labels]
+    return means
+
+
+def between_class_share(H: Tensor, labels: Tensor) -> float:
+    """Share of the variance of (n, ...) that lies between the classes: 1 if all of a class are equal.
+
+    Labels that say nothing give about (classes - 1) / (n - 1), its null.
+
+    Example:
+        >>> between_class_share(torch.tensor([[1.0], [1.0], [8.0]]), torch.tensor([0, 0, 1]))
+        1.0
+    """
+    means = class_means(H, labels)
+    return float((means - H.mean(0)).square().sum() / (H - H.mean(0)).square().sum())
+
+
 def cosine_distance(H: Tensor, targets: Tensor) -> Tensor:
     """1 - cos(H_i, target_i) for representations and targets (n, ...): shape (n,), in 0..2 (Figure 5)."""
     if H.shape != targets.shape:

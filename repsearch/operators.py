@@ -23,19 +23,21 @@ def image_generators(seed: int, indices: Sequence[int], device: torch.device | s
     return [torch.Generator(device).manual_seed(int(state >> 1)) for state in states]
 
 
-def select(population: Tensor, fitness: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def select(population: Tensor, fitness: Tensor, k: int, together: bool = False) -> tuple[Tensor, Tensor]:
     """The k fittest candidates of each image, best first.
 
     Args:
         population: (B, n, ...).
         fitness: (B, n).
         k: how many are kept, at most n.
+        together: rank candidates by their mean fitness over the images: all images keep the same ones.
 
     Returns:
         Parents (B, k, ...), unchanged, and their fitness (B, k).
     """
-    top = fitness.topk(k, dim=1)
-    return _rows(population, top.indices), top.values
+    ranking = fitness.mean(0, keepdim=True).expand_as(fitness) if together else fitness
+    top = ranking.topk(k, dim=1).indices
+    return _rows(population, top), fitness.gather(1, top)
 
 
 def draw_pairs(n: int, k: int, generators: Generators, distinct: bool = False) -> Tensor:

@@ -154,6 +154,126 @@ def figure3(records: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
+def figure4(records: Sequence[dict[str, Any]]) -> Figure:
+    """Figure 4: what more search buys, against population and against generations.
+
+    Top: validation accuracy of the network that learned; bottom: cross-entropy of the best at block 0 after search.
+
+    Args:
+        records: of `repsearch.trainings.train`: the variants "search", "population-x..." and "generations-x..." of one
+            data set.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, 2, figsize=(9, 5.2), sharex="col", sharey="row")
+        for column, axis in enumerate(("population", "generations")):
+            shares = {r["variant"]: 1.0 if r["variant"] == "search" else float(r["variant"].split("-x")[1])
+                      for r in records if r["variant"] == "search" or r["variant"].startswith(axis)}
+            names = sorted(shares, key=lambda name: shares[name])
+            sizes = [_compute(next(r for r in records if r["variant"] == name), axis) for name in names]
+            for row, value in enumerate((_best_accuracy, _block0_loss)):
+                rows = np.array([[value(r) for r in records if r["variant"] == name] for name in names])
+                axes[row, column].plot(sizes, rows.mean(1), color=COLOURS["search-based"], marker="o", markersize=4)
+                axes[row, column].fill_between(sizes, rows.min(1), rows.max(1), color=COLOURS["search-based"],
+                                               alpha=0.2, linewidth=0)
+            axes[1, column].set(xscale="log", xlabel=axis if axis == "population" else "generations of block 0")
+            axes[1, column].set_xticks(sizes, [str(size) for size in sizes])
+            axes[1, column].minorticks_off()
+        axes[0, 0].set_ylabel("validation accuracy, %")
+        axes[1, 0].set(ylabel="cross-entropy, block 0, nats", ylim=(0, None))
+    return figure
+
+
+def figure5(records: Sequence[dict[str, Any]]) -> Figure:
+    """Figure 5: cosine distance to the searched targets against epoch, a panel a block, with the controls.
+
+    Args:
+        records: of `repsearch.trainings.train`, measured, of one data set: any of the variants "search", "sgd2" and
+            "other".
+    """
+    lines = (("sgd2", "distance", "SGD", "-", "SGD"),
+             ("other", "distance", "untrained", "-", "trained on others' targets"),
+             ("search", "distance", "search-based", "-", "search-based"),
+             ("search", "distance_others", "search-based", ":", "search-based, to others' targets"))
+    return _followed(records, lines, "cosine distance to the targets")
+
+
+def entropies(records: Sequence[dict[str, Any]], kind: str = "within") -> Figure:
+    """Figures 6 and 7: collision entropy "within" classes, or "between" them, against epoch, a panel a block.
+
+    Args:
+        records: as for `figure5`.
+        kind: "within" also shows its control, the entropy with the classes shuffled.
+    """
+    lines = [("sgd2", kind, "SGD", "-", "SGD"), ("search", kind, "search-based", "-", "search-based")]
+    if kind == "within":
+        lines += [("sgd2", "within_shuffled", "SGD", ":", "SGD, classes shuffled"),
+                  ("search", "within_shuffled", "search-based", ":", "search-based, classes shuffled")]
+    return _followed(records, lines, f"entropy {kind} classes, nats")
+
+
+def _followed(
+    records: Sequence[dict[str, Any]], lines: Sequence[tuple[str, str, str, str, str]], label: str
+) -> Figure:
+    """A panel a block with lines (variant, measure, colour, style, label) against epoch."""
+    blocks = sorted({row["block"] for record in records for row in record["measured"]})
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(blocks), figsize=(9, 3.6), sharey=True)
+        for ax, block in zip(axes, blocks, strict=True):
+            for variant, key, colour, style, name in lines:
+                chosen = [[row for row in r["measured"] if row["block"] == block]
+                          for r in records if r["variant"] == variant]
+                if not chosen:
+                    continue
+                epochs = [row["epoch"] for row in chosen[0]]
+                values = np.array([[row[key] for row in rows] for rows in chosen])
+                ax.plot(epochs, values.mean(0), color=COLOURS[colour], linestyle=style, label=name)
+                ax.fill_between(epochs, values.min(0), values.max(0), color=COLOURS[colour], alpha=0.2, linewidth=0)
+            ax.set(title=f"block {block}", xlabel="epoch", ylim=(0, None))
+        axes[0].set_ylabel(label)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def scores(records: Sequence[dict[str, Any]], variants: Sequence[str]) -> Figure:
+    """Test accuracy of variants, a row each, from the top; a dot a seed.
+
+    Args:
+        records: of `repsearch.trainings.train`, of one data set.
+        variants: in the order to show.
+    """
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(8, 0.6 + 0.34 * len(variants)))
+        labels = []
+        for row, name in enumerate(variants):
+            chosen = [r for r in records if r["variant"] == name]
+            values = [100 * r["test_accuracy"] for r in chosen]
+            labels.append(chosen[0]["what"])
+            colour = COLOURS["SGD" if name.startswith("sgd") else "search-based" if name == "search" else "untrained"]
+            ax.barh(row, float(np.mean(values)), color=colour, height=0.6)
+            ax.plot(values, [row] * len(values), "k.", markersize=5)
+            ax.annotate(f"{np.mean(values):.1f}", (max(values), row), (6, 0), textcoords="offset points", va="center")
+        ax.set(yticks=range(len(variants)), yticklabels=labels, xlabel="test accuracy, %", xlim=(0, None))
+        ax.margins(x=0.1)
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+    return figure
+
+
+def _compute(record: dict[str, Any], axis: str) -> int:
+    search = record["search"]
+    if axis == "population":
+        return int(search["parents"] + search["explorers"] + search["refiners"])
+    return int(search["schedule"][0]["generations"])
+
+
+def _best_accuracy(record: dict[str, Any]) -> float:
+    return 100 * float(max(record["validation_accuracy"]))
+
+
+def _block0_loss(record: dict[str, Any]) -> float:
+    return float(record["found"]["cross_entropy"]["block0"][1])
+
+
 def _points(
     ax: Axes,
     records: Sequence[dict[str, Any]],

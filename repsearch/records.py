@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
-import os
 import platform
 import re
 from pathlib import Path
@@ -68,13 +67,17 @@ def read_records(pattern: str) -> list[Record]:
     Raises:
         InputError: no record matches.
     """
-    here = Path(str(importlib.resources.files("repsearch")))
-    # In a checkout the records lie beside the book that shows them; in an installed library, within it.
-    folders = [here / "records", here.parent / "book" / "records"]
-    files = sorted(file for folder in folders for file in folder.glob(f"{pattern}.json"))
+    files = sorted(record_folder().glob(f"{pattern}.json"))
     if not files:
-        raise InputError(f"records: none is called {pattern}.json in {os.pathsep.join(map(str, folders))}")
+        raise InputError(f"records: none is called {pattern}.json in {record_folder()}")
     return [json.loads(file.read_text()) for file in files]
+
+
+def record_folder() -> Path:
+    """Where the records lie: beside the book that shows them, or, in an installed library, within it."""
+    here = Path(str(importlib.resources.files("repsearch")))
+    checkout = here.parent / "book" / "records"
+    return checkout if checkout.is_dir() else here / "records"
 
 
 def _rounded(value: Any) -> Any:

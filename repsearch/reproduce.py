@@ -6,142 +6,237 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.data import load
+from repsearch.data import Dataset, load
+from repsearch.experiments import framework
 from repsearch.presets import Preset
 from repsearch.records import Record, library_hash, write_record
 from repsearch.scaling import figure2, figure3
-
-READINGS = {"child": "smoothing of the whole child", "noise": "smoothing of the noise alone"}
+from repsearch.trainings import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED, TUNING, train
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One figure or table of the paper.
+class Kind:
+    """What computes a record.
 
     Args:
-        section: of the paper.
-        what: one line.
-        data: names of the data sets; at smoke it is always the embedded digits.
-        module: what computes it; a change there, or in what it imports, makes its records stale.
-        run: (data, preset, seed) to a record.
-        sizes: for each preset, images loaded for training, and keyword arguments for `run`.
+        module: a change there, or in what it imports, makes the record stale.
+        run: (data, preset, variant, seed, folder of shared searches) to a record.
+        images: training images to load at each preset, if not the preset's.
     """
 
-    section: str
-    what: str
-    data: tuple[str, ...]
     module: str
-    run: Callable[..., Record]
-    sizes: dict[str, tuple[int, dict[str, object]]]
+    run: Callable[[Dataset, Preset, str, int, Path | None], Record]
+    images: dict[str, int]
 
 
-EXPERIMENTS = {
-    "fig2": Experiment(
-        "3.2", "cross-entropy of the best against population and generations, each block alone", ("cifar100",),
-        "scaling", figure2, {
-            "smoke": (200, {"images": 8, "populations": (12, 24, 48)}),
-            "book": (1000, {"images": 60, "populations": (20, 60, 180)}),
-            "paper": (1000, {"images": 20, "populations": (60, 240)}),
-        },
-    ),
-    "fig3": Experiment(
-        "3.2", "effective number of solutions against independent runs, each block alone", ("cifar100",),
-        "scaling", figure3, {
-            "smoke": (200, {"images": 8, "runs": 8, "counts": (2, 4, 8)}),
-            "book": (1000, {"images": 16}),
-            "paper": (1000, {"images": 8}),
-        },
-    ),
+READINGS: dict[str, dict[str, Any]] = {
+    "child": {"blurred": "child", "noise": "pixel"},  # the library's default
+    "noise": {"blurred": "noise", "noise": "pixel"},
+    "map": {"blurred": "noise", "noise": "map"},  # the book preset's
+}
+
+
+def _reading(preset: Preset, variant: str) -> Preset:
+    return replace(preset, search=replace(preset.search, **READINGS[variant]))
+
+
+def _figure2(data: Dataset, preset: Preset, variant: str, seed: int, _: Path | None) -> Record:
+    images, populations = {
+        "smoke": (8, (12, 24, 48)), "book": (60, (20, 60, 180)), "paper": (20, (60, 240)),
+    }[preset.name]
+    return figure2(data, _reading(preset, variant), seed, images, populations)
+
+
+def _figure3(data: Dataset, preset: Preset, variant: str, seed: int, _: Path | None) -> Record:
+    images, runs, counts = {
+        "smoke": (8, 8, (2, 4, 8)), "book": (16, 32, (2, 4, 8, 16, 32)), "paper": (8, 32, (2, 4, 8, 16, 32)),
+    }[preset.name]
+    return figure3(data, _reading(preset, variant), seed, images, runs, counts)
+
+
+def _framework(data: Dataset, preset: Preset, _: str, seed: int, __: Path | None) -> Record:
+    widths = {"smoke": (4, 8, 16, 32), "book": (8, 16, 32, 64), "paper": (16, 64, 256)}[preset.name]
+    return framework(data, seed, widths)
+
+
+KINDS = {
+    "framework": Kind("experiments", _framework, {"smoke": 200, "book": 1000, "paper": 5000}),
+    "fig2": Kind("scaling", _figure2, {"smoke": 200, "book": 1000, "paper": 1000}),
+    "fig3": Kind("scaling", _figure3, {"smoke": 200, "book": 1000, "paper": 1000}),
+    "training": Kind("trainings", train, {}),
+    # Many variants, of which the order matters and not the height: fewer images.
+    "study": Kind("trainings", train, {"book": 1000}),
+    "ablation": Kind("trainings", train, {"book": 600}),
 }
 
 
 @dataclass(frozen=True)
 class Point:
-    """One record: an experiment on a data set, at a preset, in a reading, with a seed."""
+    """One record: what computes it, the data set, the preset, the variant, the seed. Experiments may share points."""
 
-    experiment: str
+    kind: str
     data: str
     preset: str
-    reading: str
+    variant: str
     seed: int
 
     @property
     def name(self) -> str:
         """Of the record, without its suffix."""
-        return f"{self.experiment}-{self.data}-{self.preset}-{self.reading}-{self.seed}"
+        return f"{self.kind}-{self.data}-{self.preset}-{self.variant}-{self.seed}"
 
     def state(self, folder: Path) -> str:
         """ "done", "stale" (the library has changed since) or "missing"."""
-        try:
-            found = json.loads((folder / f"{self.name}.json").read_text())
-        except FileNotFoundError:
+        found = self.read(folder)
+        if found is None:
             return "missing"
-        except ValueError:
-            return "stale"
-        return "done" if found.get("library_hash") == library_hash(EXPERIMENTS[self.experiment].module) else "stale"
+        return "done" if found.get("library_hash") == library_hash(KINDS[self.kind].module) else "stale"
 
-    def run(self, root: str | None = None) -> Record:
+    def read(self, folder: Path) -> Record | None:
+        """The record, None if there is none; an empty one if it is damaged."""
+        try:
+            found: Record = json.loads((folder / f"{self.name}.json").read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+        return found
+
+    def run(self, root: str | None = None, store: Path | None = None) -> Record:
         """Compute the record."""
-        experiment = EXPERIMENTS[self.experiment]
-        train, arguments = experiment.sizes[self.preset]
-        preset: Preset = presets.PRESETS[self.preset](self.data)
-        preset = replace(preset, search=replace(preset.search, blurred=self.reading))  # type: ignore[arg-type]
-        data = load(self.data, root, train=train, validation=10, test=10)
-        result = experiment.run(data, preset, self.seed, **arguments)
-        return {**result, "reading": self.reading, "module": experiment.module,
-                "library_hash": library_hash(experiment.module)}
+        kind, preset = KINDS[self.kind], presets.PRESETS[self.preset](self.data)
+        data = load(self.data, root, train=kind.images.get(self.preset, preset.train), validation=preset.validation,
+                    test=preset.test, seed=self.seed)
+        result = kind.run(data, preset, self.variant, self.seed, store)
+        return {**result, "variant": self.variant, "module": kind.module, "library_hash": library_hash(kind.module)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One figure or table of the paper, or a study beside it.
+
+    Args:
+        section: of the paper.
+        what: one line.
+        kind: what computes its points.
+        data: names of the data sets; at smoke it is always the embedded digits.
+        variants: of each data set.
+        preset: run at this preset, whatever is asked for.
+        seeds: use only the first so many seeds.
+    """
+
+    section: str
+    what: str
+    kind: str
+    data: tuple[str, ...]
+    variants: tuple[str, ...]
+    preset: str | None = None
+    seeds: int | None = None
+
+    def points(self, preset: str, seeds: Sequence[int]) -> list[Point]:
+        """All points, in order."""
+        preset = self.preset or preset
+        return [Point(self.kind, data, preset, variant, seed)
+                for data in (("digits",) if preset == "smoke" else self.data)
+                for seed in seeds[: self.seeds] for variant in self.variants]
+
+
+ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
+FIGURE5 = ("search", "sgd2", "other")
+EXPERIMENTS = {
+    "framework": Experiment("2", "what a random perturbation gains, in parameters and in activations", "framework",
+                            ("cifar10",), ("all",)),
+    "fig2": Experiment("3.2", "cross-entropy of the best against population and generations, each block alone",
+                       "fig2", ("cifar100",), tuple(READINGS)),
+    "fig3": Experiment("3.2", "effective number of solutions against independent runs, each block alone", "fig3",
+                       ("cifar100",), tuple(READINGS)),
+    "table1": Experiment("4.3", "test accuracy without augmentation, with controls", "training", ALL, tuple(TABLE1)),
+    "table2": Experiment("4.3", "test accuracy with augmentation", "training", PHOTOGRAPHS, tuple(TABLE2)),
+    "fig4": Experiment("4.4", "accuracy against population and generations", "study", PHOTOGRAPHS,
+                       ("search", *FIGURE4)),
+    "fig5": Experiment("4.5", "distance to the searched targets against epoch", "training", PHOTOGRAPHS, FIGURE5),
+    "fig6": Experiment("4.5", "within-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
+    "fig7": Experiment("B", "between-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
+    "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "ablation", ("cifar10",),
+                            ("search", "sgd2", "untrained-body", "class-means", *ABLATIONS)),
+    "batch": Experiment("3.1", "readings that tie images to each other, which only the reference searches", "training",
+                        ("digits",), ("search", *TIED), preset="smoke"),
+    "tuning": Experiment("A.3", "learning rates of both trainings, chosen on validation images", "training", ("cifar10",),
+                         tuple(TUNING), seeds=1),
+}
 
 
 def points(
-    names: Sequence[str], preset: str, seeds: Sequence[int], readings: Sequence[str] = ("child", "noise")
+    names: Sequence[str], preset: str, seeds: Sequence[int], data: Sequence[str] = (), variants: Sequence[str] = ()
 ) -> list[Point]:
-    """All points of these experiments, in order.
+    """The points of these experiments, each once, in order.
+
+    Args:
+        names: of experiments.
+        preset: smoke, book or paper.
+        seeds: one or more.
+        data, variants: keep only points with these; none given keeps all.
 
     Raises:
-        InputError: no experiment, preset or reading has such a name.
+        InputError: no experiment, preset, data set or variant of them has such a name.
     """
     for name in names:
         checks.one_of("experiment", name, EXPERIMENTS)
     checks.one_of("preset", preset, presets.PRESETS)
-    for reading in readings:
-        checks.one_of("reading", reading, READINGS)
     for seed in seeds:
         checks.positive_int("seed", seed, minimum=0)
-    return [Point(name, data, preset, reading, seed) for name in names
-            for data in (("digits",) if preset == "smoke" else EXPERIMENTS[name].data)
-            for reading in readings for seed in seeds]
+    found = list(dict.fromkeys(point for name in names for point in EXPERIMENTS[name].points(preset, seeds)))
+    for key, wanted in (("data", data), ("variant", variants)):
+        for value in wanted:
+            checks.one_of(key, value, tuple(dict.fromkeys(getattr(point, key) for point in found)))
+        found = [point for point in found if not wanted or getattr(point, key) in wanted]
+    return found
 
 
-def reproduce(todo: Sequence[Point], folder: Path, root: str | None = None, say: Callable[[str], None] = print) -> None:
-    """Run the points that are missing or stale, and write each record as it is finished."""
+def reproduce(
+    todo: Sequence[Point], folder: Path, root: str | None = None, store: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Run the points that are missing or stale, and write each record as it is finished.
+
+    Args:
+        todo: from `points`.
+        folder: of the records.
+        root: folder of the data files.
+        store: folder in which searches are kept, so that points share them and an interrupted one goes on.
+        say: told of each record.
+    """
     for point in todo:
         state = point.state(folder)
         if state != "done":
-            result = point.run(root)
+            result = point.run(root, store)
             write_record(folder / f"{point.name}.json", result)
             say(f"{point.name}: was {state}; {result['seconds']:.0f} s")
 
 
 def listing(preset: str, seeds: Sequence[int], folder: Path) -> str:
     """A table of all experiments: points done, stale, missing; and what their records took."""
-    lines = [f"{'id':<8}{'section':<9}{'done':>5}{'stale':>6}{'missing':>8}{'seconds':>9}  what"]
+    lines = [f"{'id':<11}{'section':<10}{'done':>5}{'stale':>6}{'missing':>8}{'minutes':>9}  what"]
+    states: dict[Point, str] = {}
+    seconds: dict[Point, float] = {}
+
+    def row(name: str, section: str, chosen: Sequence[Point], what: str) -> str:
+        counts = [[states[point] for point in chosen].count(state) for state in ("done", "stale", "missing")]
+        minutes = sum(seconds.get(point, 0.0) for point in chosen) / 60
+        return f"{name:<11}{section:<10}{counts[0]:>5}{counts[1]:>6}{counts[2]:>8}{minutes:>9.1f}  {what}"
+
     for name, experiment in EXPERIMENTS.items():
-        states = {point: point.state(folder) for point in points([name], preset, seeds)}
-        seconds = [json.loads((folder / f"{point.name}.json").read_text())["seconds"]
-                   for point, state in states.items() if state == "done"]
-        counts = [list(states.values()).count(state) for state in ("done", "stale", "missing")]
-        lines.append(f"{name:<8}{experiment.section:<9}{counts[0]:>5}{counts[1]:>6}{counts[2]:>8}{sum(seconds):>9.0f}"
-                     f"  {experiment.what}")
-    return "\n".join(lines)
-
-
-def record_folder() -> Path:
-    """The checkout's book/records, or records in the current folder for an installed library."""
-    checkout = Path(__file__).resolve().parents[1] / "book" / "records"
-    return checkout if checkout.is_dir() else Path("records")
+        chosen = experiment.points(preset, seeds)
+        for point in chosen:
+            if point not in states:
+                states[point] = point.state(folder)
+                seconds[point] = (point.read(folder) or {}).get("seconds", 0.0)
+        lines.append(row(name, experiment.section, chosen, experiment.what))
+    return "\n".join([*lines, row("all", "", list(states), "points that experiments share counted once")])
 
 
 def check_listed(names: Sequence[str]) -> list[str]:

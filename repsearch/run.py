@@ -19,7 +19,8 @@ from repsearch.data import Split
 from repsearch.engine import choose
 from repsearch.networks import layer_names
 from repsearch.search import check_fit
-from repsearch.targets import Targets, TargetsWriter, sole_writer
+from repsearch.targets import Targets
+from repsearch.writer import TargetsWriter, sole_writer
 
 
 def search(

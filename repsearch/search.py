@@ -90,13 +90,14 @@ def search_layer(
         The best candidate of each image (B, ...), and its cross-entropy after each generation (B, generations + 1).
     """
     schedule = config.schedule[layer]
+    together = config.selection == "batch"
     fitness = evaluate(network, layer, population, labels)
-    history = [fitness.amax(1)]
+    history = [select(population, fitness, 1, together)[1][:, 0]]
     if watch:
         watch(layer, 0, population, fitness)
 
     for generation in range(1, schedule.generations + 1):
-        parents, parent_fitness = select(population, fitness, config.parents)
+        parents, parent_fitness = select(population, fitness, config.parents, together)
         explorers = reproduce(
             parents, config.explorers, schedule.strength * schedule.boost, schedule, config, generators
         )
@@ -110,11 +111,11 @@ def search_layer(
             fitness = torch.cat([parent_fitness, children_fitness], 1)
         else:
             fitness = evaluate(network, layer, population, labels)
-        history.append(fitness.amax(1))
+        history.append(select(population, fitness, 1, together)[1][:, 0])
         if watch:
             watch(layer, generation, population, fitness)
 
-    best, _ = select(population, fitness, 1)
+    best, _ = select(population, fitness, 1, together)
     return best[:, 0], -torch.stack(history, 1)
 
 

@@ -11,7 +11,8 @@ import torch
 
 import repsearch as rs
 from repsearch.data import Split
-from repsearch.targets import Found, TargetsWriter, sole_writer
+from repsearch.targets import Found
+from repsearch.writer import TargetsWriter, sole_writer
 
 SHAPES = {"block0": (256, 15, 15), "block1": (256, 7, 7), "block2": (256, 3, 3), "logits": (10,)}
 

@@ -119,7 +119,7 @@ def test_the_library_never_imports_matplotlib_outside_of_plots() -> None:
 
 def test_rooms_import_only_rooms_above_them() -> None:
     """The order in which data flows; a module imports only modules that stand before it."""
-    rooms = ["version", "checks", "config", "presets", "data", "operators", "networks", "targets", "search", "kernel",
+    rooms = ["version", "checks", "config", "presets", "data", "operators", "networks", "targets", "writer", "search", "kernel",
              "draws", "tail", "engine", "run", "learn", "measure", "records",
              "experiments", "scaling", "reproduce", "rivals", "bench", "plots"]
     for place, room in enumerate(rooms):

@@ -16,7 +16,7 @@ import torch
 
 import repsearch as rs
 from repsearch.presets import Preset
-from repsearch.targets import discard, verify
+from repsearch.writer import discard, verify
 
 KILLED = Path(__file__).with_name("search_killed.py")
 LARGE = Path(__file__).with_name("large_targets.py")
@@ -175,7 +175,7 @@ def test_a_lost_manifest_is_made_again_from_the_shards(
 def test_two_searches_in_one_folder(folder: Path, network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
     before = contents(folder)
     code = (
-        "import sys; from pathlib import Path; from repsearch.targets import sole_writer\n"
+        "import sys; from pathlib import Path; from repsearch.writer import sole_writer\n"
         "with sole_writer(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

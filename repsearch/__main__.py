@@ -1,4 +1,4 @@
-"""The command line: python -m repsearch demo | search | learn | targets | reproduce | bench."""
+"""The command line: python -m repsearch demo | search | learn | targets | reproduce | claims | bench."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import torch.distributed as dist
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
+from repsearch.claims import page
 from repsearch.config import as_dict
 from repsearch.data import Dataset, load
 from repsearch.experiments import demo, search_record
@@ -95,9 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="only these variants (default: all)")
     sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
     sub.add_argument("--out", type=Path, help="folder of the records (default: the book's)")
+    sub.add_argument("--jobs", type=int, default=1, help="processes at a time, of one thread each (default: 1)")
     sub.add_argument("--store", type=Path, default=Path("targets"), metavar="FOLDER",
                      help="keeps searches that several experiments need; may be deleted (default: targets)")
     sub.set_defaults(run=_reproduce)
+    sub = commands.add_parser("claims", help="every claim of the paper with a verdict, from the records")
+    sub.add_argument("--out", type=Path, help="write the page there, such as book/claims.md (default: print it)")
+    sub.set_defaults(run=_claims)
     sub = commands.add_parser("bench", help="measure candidates a second: reference, engine, evolution libraries")
     sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
     sub.add_argument("--sizes", nargs="+", default=["book", "paper"], metavar="PRESET", help="(default: book paper)")
@@ -240,7 +245,15 @@ def _reproduce(args: argparse.Namespace) -> None:
         return
     todo = points(check_listed(args.experiments), args.preset, args.seeds, args.data, args.variants)
     checks.writable_folder("out", folder)
-    reproduce(todo, folder, args.root, args.store)
+    reproduce(todo, folder, args.root, args.store, args.jobs)
+
+
+def _claims(args: argparse.Namespace) -> None:
+    content = page()
+    if args.out:
+        write_whole(args.out, content.encode())
+    else:
+        print(content)
 
 
 def _bench(args: argparse.Namespace) -> None:

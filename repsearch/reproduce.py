@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
@@ -25,12 +30,12 @@ class Kind:
     Args:
         module: a change there, or in what it imports, makes the record stale.
         run: (data, preset, variant, seed, folder of shared searches) to a record.
-        images: training images to load at each preset, if not the preset's.
+        images: training images to load, by preset or by (preset, data set), if not the preset's.
     """
 
     module: str
     run: Callable[[Dataset, Preset, str, int, Path | None], Record]
-    images: dict[str, int]
+    images: dict[str | tuple[str, str], int]
 
 
 READINGS: dict[str, dict[str, Any]] = {
@@ -69,8 +74,7 @@ KINDS = {
     "fig3": Kind("scaling", _figure3, {"smoke": 200, "book": 1000, "paper": 1000}),
     "training": Kind("trainings", train, {}),
     # Many variants, of which the order matters and not the height: fewer images.
-    "study": Kind("trainings", train, {"book": 1000}),
-    "ablation": Kind("trainings", train, {"book": 600}),
+    "study": Kind("trainings", train, {("book", "cifar10"): 600, ("book", "cifar100"): 1000}),
 }
 
 
@@ -107,11 +111,16 @@ class Point:
         return found
 
     def run(self, root: str | None = None, store: Path | None = None) -> Record:
-        """Compute the record."""
+        """Compute the record, on one thread: sums, and so results, then don't depend on how many there are."""
         kind, preset = KINDS[self.kind], presets.PRESETS[self.preset](self.data)
-        data = load(self.data, root, train=kind.images.get(self.preset, preset.train), validation=preset.validation,
-                    test=preset.test, seed=self.seed)
-        result = kind.run(data, preset, self.variant, self.seed, store)
+        images = kind.images.get(self.preset, kind.images.get((self.preset, self.data), preset.train))  # type: ignore[arg-type]
+        data = load(self.data, root, train=images, validation=preset.validation, test=preset.test, seed=self.seed)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            result = kind.run(data, preset, self.variant, self.seed, store)
+        finally:
+            torch.set_num_threads(threads)
         return {**result, "variant": self.variant, "module": kind.module, "library_hash": library_hash(kind.module)}
 
 
@@ -161,12 +170,12 @@ EXPERIMENTS = {
     "fig5": Experiment("4.5", "distance to the searched targets against epoch", "training", PHOTOGRAPHS, FIGURE5),
     "fig6": Experiment("4.5", "within-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
     "fig7": Experiment("B", "between-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
-    "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "ablation", ("cifar10",),
+    "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "study", ("cifar10",),
                             ("search", "sgd2", "untrained-body", "class-means", *ABLATIONS)),
-    "batch": Experiment("3.1", "readings that tie images to each other, which only the reference searches", "training",
-                        ("digits",), ("search", *TIED), preset="smoke"),
-    "tuning": Experiment("A.3", "learning rates of both trainings, chosen on validation images", "training", ("cifar10",),
-                         tuple(TUNING), seeds=1),
+    "batch": Experiment("3.1", "readings that tie images to each other; only the reference searches them",
+                        "training", ("digits",), ("search", *TIED), preset="smoke"),
+    "tuning": Experiment("A.3", "learning rates of both trainings, chosen on validation images", "training",
+                         ("cifar10",), tuple(TUNING), seeds=1),
 }
 
 
@@ -198,8 +207,7 @@ def points(
 
 
 def reproduce(
-    todo: Sequence[Point], folder: Path, root: str | None = None, store: Path | None = None,
-    say: Callable[[str], None] = print,
+    todo: Sequence[Point], folder: Path, root: str | None = None, store: Path | None = None, jobs: int = 1
 ) -> None:
     """Run the points that are missing or stale, and write each record as it is finished.
 
@@ -208,14 +216,27 @@ def reproduce(
         folder: of the records.
         root: folder of the data files.
         store: folder in which searches are kept, so that points share them and an interrupted one goes on.
-        say: told of each record.
+        jobs: processes at a time, of one thread each.
     """
+    checks.positive_int("jobs", jobs)
+    together: dict[tuple[str, str, int], list[Point]] = {}
+    for point in todo:  # points of the same images share searches, so one process runs them
+        together.setdefault((point.kind, point.data, point.seed), []).append(point)
+    work = partial(_run, folder=folder, root=root, store=store)
+    if jobs == 1:
+        list(map(work, together.values()))
+    else:
+        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+            list(pool.map(work, together.values()))
+
+
+def _run(todo: Sequence[Point], folder: Path, root: str | None, store: Path | None) -> None:
     for point in todo:
         state = point.state(folder)
         if state != "done":
             result = point.run(root, store)
             write_record(folder / f"{point.name}.json", result)
-            say(f"{point.name}: was {state}; {result['seconds']:.0f} s")
+            print(f"{point.name}: was {state}; {result['seconds']:.0f} s", flush=True)
 
 
 def listing(preset: str, seeds: Sequence[int], folder: Path) -> str:

@@ -1,0 +1,176 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How the two kinds of models differ
+#
+# **What you will see.** A network that regresses to searched activations, and one trained by SGD on the labels, may
+# reach similar accuracies in different ways. You will follow both through training: how close they come to the
+# searched targets, and how alike they represent images of one class and of different classes.
+#
+# **Before you start.** [Learning](04_learning). **Takes** a minute on two CPU cores. Section 4.5 and appendix B of the
+# paper {cite}`vegesna2025decoupling`, Figures 5 to 7.
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("repsearch") is None:  # on Colab, say
+    source = "git+https://github.com/repsearch/repsearch"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+# %%
+from dataclasses import replace
+
+import repsearch as rs
+from repsearch.trainings import train
+
+preset, seeds = replace(rs.presets.named(), groups=1), (0, 1, 2)  # the searched depth, for both trainings
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes about a minute")
+
+# %% [markdown]
+# ## Three trainings to compare
+#
+# Validation images have no targets of their own: nothing was searched for them. So we search some, *with their labels*,
+# only to measure. They are not used in training.
+#
+# Beside search-based training and SGD stands a control: a network that regresses to the targets *of other images*. It
+# learns what all targets have in common, and nothing about the image. The untrained network is where all three start.
+
+# %%
+live = []
+for seed in seeds:
+    data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
+    live += [train(data, preset, name, seed) for name in ("search", "sgd2", "other")]
+
+# %% [markdown]
+# ## Distance to the targets
+#
+# For the representation $H$ of an image and its target $\hat H$, the cosine distance is
+#
+# $$ d(H, \hat H) = 1 - \frac{\langle H, \hat H\rangle}{\lVert H\rVert\,\lVert\hat H\rVert}. $$
+#
+# Zero is the same direction, one is unrelated.
+
+# %% mystnb={"figure": {"caption": "Digits: cosine distance to the searched targets of validation images against epoch. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block: distance of search-based training falls below that of SGD; controls lie between and above."}}
+import torch
+from matplotlib import pyplot as plt
+
+from repsearch import measure, plots
+
+H = torch.randn(4, 8, 5, 5, generator=torch.Generator().manual_seed(0))
+print(f"to itself {measure.cosine_distance(H, 2 * H).mean().abs():.2f}, to unrelated maps {measure.cosine_distance(H, H.roll(1, 0)).mean():.2f}")
+figure = plots.figure5(live)
+plt.show()
+
+# %% [markdown]
+# LIVE-DISTANCE
+#
+# CIFAR-10 and CIFAR-100 at the book preset (`python -m repsearch reproduce fig5`):
+
+# %% mystnb={"figure": {"caption": "CIFAR-10: cosine distance to the searched targets of validation images against epoch."}, "image": {"alt": "Three panels, one a block, with the distances of search-based training, SGD and two controls."}}
+from repsearch.records import read_records
+
+book = {key: [record for name in ("search", "sgd2", "other") for record in read_records(f"training-{key}-book-{name}-[0-9]")]
+        for key in ("cifar10", "cifar100")}
+figure = plots.figure5(book["cifar10"])
+plt.show()
+
+# %% mystnb={"figure": {"caption": "The same for CIFAR-100."}, "image": {"alt": "Three panels, one a block, as before."}}
+figure = plots.figure5(book["cifar100"])
+plt.show()
+
+# %% [markdown]
+# BOOK-DISTANCE
+#
+# ## Within and between classes
+#
+# How alike are the representations of one class? Take the cosines $K_{ij}$ of all pairs of validation images, and the
+# collision entropy of those of the same class, and of those of different classes:
+#
+# $$ E_\text{within} = -\log \operatorname*{mean}_{i\ne j,\; y_i=y_j} K_{ij}^2, \qquad
+#    E_\text{between} = -\log \operatorname*{mean}_{y_i\ne y_j} K_{ij}^2. $$
+#
+# Low entropy: alike. High: spread out. The paper does not define the two in full; this is our reading. The control is the first one
+# with the classes shuffled: only what lies *below* it is order by class.
+
+# %% mystnb={"figure": {"caption": "CIFAR-10: within-class entropy of validation images against epoch (the paper's Figure 6). Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
+figure = plots.entropies(book["cifar10"], "within")
+plt.show()
+
+# %% mystnb={"figure": {"caption": "CIFAR-10: between-class entropy (the paper's Figure 7)."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
+figure = plots.entropies(book["cifar10"], "between")
+plt.show()
+
+# %% mystnb={"figure": {"caption": "CIFAR-100: within-class entropy."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
+figure = plots.entropies(book["cifar100"], "within")
+plt.show()
+
+# %% mystnb={"figure": {"caption": "CIFAR-100: between-class entropy."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
+figure = plots.entropies(book["cifar100"], "between")
+plt.show()
+
+# %% [markdown]
+# BOOK-ENTROPY
+
+# %%
+from IPython.display import Markdown
+
+from repsearch.evidence import followed, spread
+
+lines = ["| CIFAR-10, after the last epoch, nats | within | within, classes shuffled | between |", "|---|---|---|---|"]
+for variant, title, epoch in (("search", "untrained", 0), ("search", "search-based", -1), ("sgd2", "SGD", -1)):
+    values = [followed("cifar10", variant, key, epoch) for key in ("within", "within_shuffled", "between")]
+    lines += [f"| {title}, block {block} | {' | '.join(spread(value[block], 2) for value in values)} |" for block in range(3)]
+Markdown("\n".join(lines))
+
+# %% [markdown]
+# ## What the paper says, and what came out
+
+# %% tags=["hide-input"]
+from repsearch.claims import table
+
+Markdown(table(("4.5", "B")))
+
+# %% [markdown]
+# SUMMARY
+#
+# ## Exercises
+#
+# **1.** How much of the distance that search-based training gains is about *this* image, and how much is common to all
+# targets? Use the control that trained on others' targets.
+
+# %% tags=["hide-cell"]
+for block in range(3):
+    start, own, other = (followed("cifar10", variant, "distance", epoch)[block]
+                         for variant, epoch in (("search", 0), ("search", -1), ("other", -1)))
+    print(f"block {block}: from {spread(start, 2)} untrained to {spread(own, 2)}; trained on others' targets {spread(other, 2)}")
+
+# %% [markdown]
+# **2.** What are the two entropies of representations that are equal within a class and orthogonal between classes? And
+# of one class that has two orthogonal halves?
+
+# %% tags=["hide-cell"]
+labels = torch.tensor([0, 0, 1, 1])
+H = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0.001]])
+within, between = measure.class_entropies(H, labels)
+print(f"within {within:.2f}, between {between:.1f} (the smaller the cosines, the larger)")
+halves = torch.eye(4)[[0, 0, 1, 1, 2, 2]]
+within, _ = measure.class_entropies(halves, torch.tensor([0, 0, 0, 0, 1, 1]))
+print(f"two halves: {within:.2f} = log(12 pairs and the 2 of the other class, over the 4 + 2 that agree) = {torch.tensor(14 / 6).log():.2f}")
+
+# %% [markdown]
+# **3.** Which network tells the classes apart best at block 2? Take within minus shuffled entropy on the digits.
+
+# %% tags=["hide-cell"]
+for name in ("search", "sgd2", "other"):
+    ends = [row for r in live if r["variant"] == name for row in r["measured"] if row["block"] == 2 and row["epoch"] == preset.learn.epochs]
+    print(f"{name}: {spread([row['within'] - row['within_shuffled'] for row in ends], 2)} nats")

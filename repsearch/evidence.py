@@ -1,0 +1,298 @@
+"""What the committed records say about each claim of the paper: our value, the control, and a verdict by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from repsearch.records import Record, read_records
+
+Found = tuple[str, str, str]
+"""Ours, the control, the verdict."""
+SGD = ("sgd2", "sgd4", "sgd6")
+BLOCKS = (0, 1, 2)
+REPRODUCED, IN_PART, NOT, UNTRIED = "reproduced", "in part", "not reproduced", "not tried"
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and standard deviation of seeds.
+
+    Example:
+        >>> spread([1.0, 2.0, 3.0])
+        '2.0 ± 1.0'
+    """
+    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+def by_block(values: Sequence[Sequence[float]], digits: int = 2) -> str:
+    """Mean and standard deviation of each block, in order."""
+    return ", ".join(spread(block, digits) for block in values)
+
+
+def differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """first - second, seed by seed."""
+    return [a - b for a, b in zip(first, second, strict=True)]
+
+
+def always(values: Sequence[float]) -> str:
+    """The verdict on a claim that all of these differences are positive.
+
+    Example:
+        >>> always([1, 2, 3]), always([1, -2, 3]), always([-1, -2, -3])
+        ('reproduced', 'in part', 'not reproduced')
+    """
+    if min(values) > 0:
+        return REPRODUCED
+    return IN_PART if mean(values) > 0 else NOT
+
+
+def overall(verdicts: Sequence[str]) -> str:
+    """One verdict for several parts of a claim.
+
+    Example:
+        >>> overall(["reproduced", "reproduced"]), overall(["reproduced", "not reproduced"])
+        ('reproduced', 'in part')
+    """
+    return verdicts[0] if len(set(verdicts)) == 1 else IN_PART
+
+
+# --- section 2: framework ---------------------------------------------------------------------------------------------
+
+
+def gains(space: str, shared: bool = False) -> list[float]:
+    """Best gain of random perturbations in percent, at the largest width: for one image, or for the most at once."""
+    records = read_records("framework-cifar10-book-*")
+    widest = max(point["width"] for point in records[0]["points"])
+    images = max(point["images"] for point in records[0]["points"]) if shared else 1
+    return [100 * point["gain"] for record in records for point in record["points"]
+            if (point["space"], point["images"], point["width"]) == (space, images, widest)]
+
+
+def parameters_gain_little() -> Found:
+    """Parameters that serve all images, against activations."""
+    shared, own = gains("parameters", shared=True), gains("activations")
+    return f"the best of 32 steps gains {spread(shared)} %", f"in activations {spread(own)} %", always(
+        differences(own, shared))
+
+
+def activations_gain() -> Found:
+    """Activations, against parameters that serve all images."""
+    own, shared = gains("activations"), gains("parameters", shared=True)
+    return f"the best of 32 steps gains {spread(own)} %", f"in parameters {spread(shared)} %", always(
+        differences(own, shared))
+
+
+def dimension_is_the_reason() -> Found:
+    """Parameters that serve one image only: the same dimension without the sharing."""
+    one, shared, own = gains("parameters"), gains("parameters", shared=True), gains("activations")
+    return (f"parameters that serve one image gain {spread(one)} %",
+            f"that serve many {spread(shared)} %; activations {spread(own)} %", always(differences(own, one)))
+
+
+# --- section 3.2: scaling of search -----------------------------------------------------------------------------------
+
+
+def curves(reading: str, block: int, population: int) -> list[list[float]]:
+    """Best cross-entropy against generation in Figure 2's records, one curve a seed."""
+    return [point["curve"] for record in read_records(f"fig2-cifar100-book-{reading}-*") for point in record["points"]
+            if (point["block"], point["population"]) == (block, population)]
+
+
+def populations() -> list[int]:
+    """The populations of Figure 2's records, the smallest first."""
+    return sorted({point["population"] for point in read_records("fig2-cifar100-book-child-*")[0]["points"]})
+
+
+def falls_with_population() -> Found:
+    """In the default reading; the control is what as many noisy copies give without evolution."""
+    few, many = populations()[0], populations()[-1]
+    small, large = ([[c[-1] for c in curves("child", block, size)] for block in BLOCKS] for size in (few, many))
+    copies = [[differences([c[0]], [d[0]])[0] for c, d in zip(
+        curves("child", block, few), curves("child", block, many), strict=True)] for block in BLOCKS]
+    return (f"from {few} to {many} candidates: {by_block(small)} to {by_block(large)} nats at blocks 0, 1, 2",
+            f"without evolution {many} noisy copies gain {by_block(copies)} on {few}",
+            overall([always(differences(a, b)) for a, b in zip(small, large, strict=True)]))
+
+
+def falls_with_generations() -> Found:
+    """In the default reading; the other readings stand beside it."""
+    size = populations()[-1]
+    start, end = ([[c[i] for c in curves("child", block, size)] for block in BLOCKS] for i in (0, -1))
+    others = [f"{name} {by_block([[c[-1] for c in curves(reading, block, size)] for block in BLOCKS])}"
+              for name, reading in (("noise alone smoothed ends at", "noise"), ("a draw a map at", "map"))]
+    return (f"{by_block(start)} to {by_block(end)} nats at blocks 0, 1, 2", "; ".join(others),
+            overall([always(differences(a, b)) for a, b in zip(start, end, strict=True)]))
+
+
+def block2_is_easiest() -> Found:
+    """Lowest end of block 2, in each reading."""
+    size, verdicts, shown = populations()[-1], [], {}
+    for reading in ("child", "noise", "map"):
+        ends = [[c[-1] for c in curves(reading, block, size)] for block in BLOCKS]
+        verdicts.append(always([min(a, b) - c for a, b, c in zip(*ends, strict=True)]))
+        shown[reading] = by_block(ends)
+    return (f"blocks 0, 1, 2: {shown['child']} nats",
+            f"noise alone smoothed {shown['noise']}; a draw a map {shown['map']}", overall(verdicts))
+
+
+def solutions(key: str, block: int, runs: int, reading: str = "noise") -> list[float]:
+    """A number of Figure 3's records, one a seed; seeds in which no image kept enough solutions are left out."""
+    return [point[key] for record in read_records(f"fig3-cifar100-book-{reading}-*") for point in record["points"]
+            if (point["block"], point["runs"]) == (block, runs) and point[key] is not None]
+
+
+def solutions_grow() -> Found:
+    """N_eff of 2 and of 16 runs; the control is one solution, perturbed."""
+    few, many, noise = ([solutions(key, block, runs) for block in BLOCKS]
+                        for key, runs in (("solutions", 2), ("solutions", 16), ("noise", 16)))
+    return (f"2 to 16 runs: {by_block(few, 1)} to {by_block(many, 1)} at blocks 0, 1, 2",
+            f"one solution, perturbed: {by_block(noise, 1)}",
+            overall([always(differences(a, b)) for a, b in zip(many, noise, strict=True)]))
+
+
+def solutions_grow_fastest_at_block0() -> Found:
+    """N_eff of 16 runs, block 0 against the others."""
+    many, unrelated = ([solutions(key, block, 16) for block in BLOCKS] for key in ("solutions", "unrelated"))
+    return (f"of 16 runs at blocks 0, 1, 2: {by_block(many, 1)}", f"unrelated images: {by_block(unrelated, 1)}",
+            always([a - max(b, c) for a, b, c in zip(*many, strict=True)]))
+
+
+# --- sections 3.1 and 4: trainings ------------------------------------------------------------------------------------
+
+
+def trainings(data: str, variant: str, kind: str = "training") -> list[Record]:
+    """The committed book records of a variant, one a seed."""
+    return read_records(f"{kind}-{data}-book-{variant}-[0-9]")
+
+
+def tested(data: str, variant: str, kind: str = "training") -> list[float]:
+    """Test accuracy in percent, one a seed."""
+    return [100 * record["test_accuracy"] for record in trainings(data, variant, kind)]
+
+
+def validated(data: str, variant: str, kind: str = "training") -> list[float]:
+    """Validation accuracy at the best epoch in percent, one a seed."""
+    return [100 * max(record["validation_accuracy"]) for record in trainings(data, variant, kind)]
+
+
+def best_sgd(data: str) -> str:
+    """The depth of SGD that did best on validation images."""
+    return max(SGD, key=lambda variant: mean(validated(data, variant)))
+
+
+def searched(variant: str, data: str = "cifar10", kind: str = "study") -> list[float]:
+    """Cross-entropy of the best at block 0 after search, one a seed."""
+    return [record["found"]["cross_entropy"]["block0"][1] for record in trainings(data, variant, kind)]
+
+
+def search_labels(data: str) -> Found:
+    """Share of training images whose searched logits give the label more than one half."""
+    records = trainings(data, "search")
+    first, last = ([100 * record["found"]["above_half"][layer] for record in records] for layer in ("block0", "logits"))
+    start = [record["found"]["cross_entropy"]["block0"][0] for record in records]
+    return (f"{spread(last)} % of images after the logits, {spread(first)} % after block 0",
+            f"best noisy copy: {spread(start, 2)} nats", REPRODUCED if min(last) > 90 else IN_PART)
+
+
+def learns(data: str) -> Found:
+    """Search-based training, against an untrained body and against a body trained on other images' targets."""
+    ours, untrained, other = (tested(data, variant) for variant in ("search", "untrained-body", "other"))
+    return (f"{spread(ours)} %", f"untrained body {spread(untrained)} %, targets of other images {spread(other)} %",
+            always([a - max(b, c) for a, b, c in zip(ours, untrained, other, strict=True)]))
+
+
+def beyond_the_label(data: str) -> Found:
+    """Each image's own targets, against the mean of its class: does the search carry more than the label?"""
+    own, means = tested(data, "search"), tested(data, "class-means")
+    return f"own targets {spread(own)} %", f"class means {spread(means)} %", always(differences(own, means))
+
+
+def close_to_sgd(data: str) -> Found:
+    """Within one point of the best SGD on MNIST, within three on the others."""
+    rival = best_sgd(data)
+    ours, theirs = tested(data, "search"), tested(data, rival)
+    behind = differences(theirs, ours)
+    return (f"{spread(ours)} % against {spread(theirs)} %: {spread(behind)} points behind",
+            f"untrained body {spread(tested(data, 'untrained-body'))} %",
+            REPRODUCED if mean(behind) <= (1 if data == "mnist" else 3) else NOT)
+
+
+def skipping_block0_helps(data: str) -> Found:
+    """Table 2's order of the two variants."""
+    skip, every = tested(data, "skip0-augmented"), tested(data, "all-augmented")
+    return f"{spread(skip)} against {spread(every)} %", f"SGD {spread(tested(data, 'sgd-augmented'))} %", always(
+        differences(skip, every))
+
+
+def augmented_close_to_sgd(data: str) -> Found:
+    """The better of the two variants on validation images, against SGD."""
+    best = max(("skip0-augmented", "all-augmented"), key=lambda variant: mean(validated(data, variant)))
+    rival = tested(data, "sgd-augmented")
+    behind = differences(rival, tested(data, best))
+    return f"{spread(behind)} points behind", f"SGD {spread(rival)} %", REPRODUCED if mean(behind) <= 3 else NOT
+
+
+def augmentation_helps(data: str) -> Found:
+    """Augmented against plain, all layers; the control is what it does for SGD."""
+    gained = differences(tested(data, "all-augmented"), tested(data, "search"))
+    of_sgd = differences(tested(data, "sgd-augmented"), tested(data, "sgd2"))
+    return f"{spread(gained)} points", f"for SGD {spread(of_sgd)} points", always(gained)
+
+
+def pays_off(data: str, axis: str) -> Found:
+    """Figure 4: a quarter, once and twice the population or the generations."""
+    least, base, most = (validated(data, name, "study") for name in (f"{axis}-x0.25", "search", f"{axis}-x2"))
+    losses = [spread(searched(name, data, "study"), 2) for name in (f"{axis}-x0.25", "search", f"{axis}-x2")]
+    return (f"{spread(least)}, {spread(base)}, {spread(most)} % at a quarter, once, twice",
+            f"cross-entropy of block 0 {', '.join(losses)}", always(differences(most, least)))
+
+
+def with_and_without(variant: str, base: str = "search") -> Found:
+    """An ablation: test accuracy with and without, and what the search reached."""
+    ours, other = tested("cifar10", base, "study"), tested("cifar10", variant, "study")
+    return (f"{spread(ours)} %, without {spread(other)} %",
+            f"cross-entropy of block 0 {spread(searched(base), 2)}, without {spread(searched(variant), 2)}",
+            always(differences(ours, other)))
+
+
+def converges() -> Found:
+    """What search reaches with and without normalisation."""
+    ours, other = searched("search"), searched("no-normalisation")
+    accuracy = [spread(tested("cifar10", name, "study")) for name in ("search", "no-normalisation")]
+    return (f"cross-entropy of block 0 {spread(ours, 2)}, without {spread(other, 2)}",
+            f"accuracy {accuracy[0]} %, without {accuracy[1]} %", always(differences(other, ours)))
+
+
+# --- section 4.5: what the two kinds of models are like ---------------------------------------------------------------
+
+
+def followed(data: str, variant: str, key: str, epoch: int = -1) -> list[list[float]]:
+    """What was measured after an epoch, by default the last: for each block one a seed."""
+    return [[[row for row in record["measured"] if row["block"] == block][epoch][key]
+             for record in trainings(data, variant)] for block in BLOCKS]
+
+
+def distance_falls(data: str) -> Found:
+    """From untrained to trained, at every block; the control is the distance to other images' targets."""
+    start, end, others = (followed(data, "search", key, epoch)
+                          for key, epoch in (("distance", 0), ("distance", -1), ("distance_others", -1)))
+    return (f"{by_block(start)} to {by_block(end)} at blocks 0, 1, 2", f"to others' targets {by_block(others)}",
+            overall([always([min(a - b, c - b) for a, b, c in zip(*block, strict=True)])
+                     for block in zip(start, end, others, strict=True)]))
+
+
+def sgd_stays_far(data: str) -> Found:
+    """SGD's distance at the end, near 1 or not; the controls are the untrained network and others' targets."""
+    start, end, others = (followed(data, "sgd2", key, epoch)
+                          for key, epoch in (("distance", 0), ("distance", -1), ("distance_others", -1)))
+    return (f"{by_block(end)} at blocks 0, 1, 2", f"untrained {by_block(start)}; to others' targets {by_block(others)}",
+            overall([REPRODUCED if abs(mean(block) - 1) < 0.1 else NOT for block in end]))
+
+
+def entropies_differ(data: str, kind: str) -> Found:
+    """Search-based against SGD at the end: which has the higher entropy, at each block, in every seed."""
+    ours, theirs, start = (followed(data, variant, kind, epoch)
+                           for variant, epoch in (("search", -1), ("sgd2", -1), ("search", 0)))
+    apart = [differences(a, b) for a, b in zip(ours, theirs, strict=True)]
+    return (f"{by_block(ours)} against SGD's {by_block(theirs)} nats at blocks 0, 1, 2", f"untrained {by_block(start)}",
+            overall([REPRODUCED if min(d) > 0 or max(d) < 0 else NOT for d in apart]))

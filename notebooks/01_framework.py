@@ -158,12 +158,15 @@ Markdown("\n".join(["| width 32, 3 seeds, each at its best strength | a step hel
 # %% [markdown]
 # ## What the paper says, and what came out
 #
-# | claim of section 2 | what we measured | verdict |
-# |---|---|---|
-# | Random perturbation makes little progress in parameter space | its gain vanishes as images share the parameters | reproduced |
-# | Random perturbation makes progress in activation space | far more than in parameters shared by many images | reproduced |
-# | The reason is the dimension of parameter space | for one image, gain does not fall with dimension, and parameters gain most; for many, it falls slowly. What hurts most is sharing | in part |
-#
+# The verdicts are of the same experiment on photographs: CIFAR-10, wider networks
+# (`python -m repsearch reproduce framework`).
+
+# %% tags=["hide-input"]
+from repsearch.claims import table
+
+Markdown(table(("2",)))
+
+# %% [markdown]
 # Mind what this does not show. These are first steps from an untrained network, and the gain of one step is no
 # search. [The next chapter](02_search) takes the many small steps.
 #
@@ -174,7 +177,7 @@ Markdown("\n".join(["| width 32, 3 seeds, each at its best strength | a step hel
 # ## Exercises
 #
 # **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces, for 64
-# images, at the strengths 0.03 and 0.3. Which space gets further? (It uses `weights`, `H`, `sigma`, `x` and `y` from the
+# images, at the strengths `0.03` and `0.3`. Which space gets further? (It uses `weights`, `H`, `sigma`, `x` and `y` from the
 # second cell above. The two spaces start from different losses, because normalising $H$ scales the logits.)
 
 # %% tags=["hide-cell"]

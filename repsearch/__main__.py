@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(run=_claims)
     sub = commands.add_parser("bench", help="measure candidates a second: reference, engine, evolution libraries")
     sub.add_argument("--root", help="folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)")
-    sub.add_argument("--sizes", nargs="+", default=["book", "paper"], metavar="PRESET", help="(default: book paper)")
+    sub.add_argument("--sizes", nargs="+", default=["laptop", "paper"], metavar="SIZE", help="(default: laptop paper)")
     sub.add_argument("--json", type=Path, metavar="PATH", help="write the record there")
     sub.set_defaults(run=_bench)
     sub = commands.add_parser("learn", parents=[common], help="train a network on cached targets, or the SGD baseline")

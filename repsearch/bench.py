@@ -35,12 +35,23 @@ from repsearch.run import search
 from repsearch.search import check_fit, evaluate, initial_population, propagate, search_layer
 from repsearch.tail import without_identities
 
+_PAPER = presets.paper("cifar10")
+_GENERATIONS = (60, 30, 30, 10)
+SIZES = {  # of the default reading, which asks most of an engine
+    "laptop": replace(_PAPER, width=64, search=replace(
+        _PAPER.search, **split_population(60, 10),
+        schedule=tuple(replace(row, generations=generations)
+                       for row, generations in zip(_PAPER.search.schedule, _GENERATIONS, strict=True)),
+    )),
+    "paper": _PAPER,
+}
 
-def bench(sizes: Sequence[str] = ("book", "paper"), root: str | None = None, seconds: float = 3.0) -> Record:
+
+def bench(sizes: Sequence[str] = ("laptop", "paper"), root: str | None = None, seconds: float = 3.0) -> Record:
     """Candidates a second of every contestant, at every size and layer.
 
     Args:
-        sizes: names of presets; their widths, populations and schedules are used.
+        sizes: "laptop" (64 channels, 60 candidates), "paper" (256 channels, 240 candidates), or both.
         root: folder of the CIFAR-10 files; without them, see `repsearch.load`.
         seconds: how long each measurement takes, at least.
 
@@ -49,12 +60,12 @@ def bench(sizes: Sequence[str] = ("book", "paper"), root: str | None = None, sec
         of what the machine could do at most; `scaling`, cost against images and population; `memory`, the peak in MB.
     """
     for size in sizes:
-        checks.one_of("sizes", size, presets.PRESETS)
+        checks.one_of("sizes", size, SIZES)
     data = load("cifar10", root, train=1000, validation=10, test=10)
     began, rows, limits = time.perf_counter(), [], []
     peaks = machine_peaks()
     for size in sizes:
-        preset = presets.PRESETS[size]("cifar10")
+        preset = SIZES[size]
         for layer, contestants in enumerate(_layers(preset, data)):
             for name, (candidates, run) in contestants.items():
                 rows.append({"size": size, "layer": f"block{layer}", "contestant": name,
@@ -206,11 +217,11 @@ def _share_of_limit(
 
 
 def scaling(data: Dataset, images: Sequence[int] = (10, 100, 1000), populations: Sequence[int] = (20, 60, 240)) -> Any:
-    """Microseconds a candidate of whole searches at the book's sizes, for numbers of images and sizes of populations.
+    """Microseconds a candidate of whole searches at the laptop's sizes, for numbers of images and sizes of populations.
 
     A twelfth of a population are parents. All that a search needs is counted, what it prepares once included.
     """
-    preset = presets.book("cifar10")
+    preset = SIZES["laptop"]
     network, rows = search_network(data, preset), []
     for count, population in [(n, 60) for n in images] + [(50, n) for n in populations]:
         config = replace(preset.search, **split_population(population, max(2, population // 12)))
@@ -223,7 +234,7 @@ def scaling(data: Dataset, images: Sequence[int] = (10, 100, 1000), populations:
 
 
 def peak_memory(size: str, images: int, root: str | None) -> float:
-    """Peak memory in MB of a process while it searches so many images at a preset's sizes, for a few generations.
+    """Peak memory in MB of a process while it searches so many images at these sizes, for a few generations.
 
     All that the process holds is counted; where the peak can be reset, what building the network took is not.
     """
@@ -234,7 +245,7 @@ def peak_memory(size: str, images: int, root: str | None) -> float:
 
 
 def _searched_peak(size: str, images: int, root: str | None) -> float:
-    preset = presets.PRESETS[size]("cifar10")
+    preset = SIZES[size]
     data = load("cifar10", root, train=600, validation=10, test=10)
     schedule = tuple(replace(row, generations=8) for row in preset.search.schedule)
     network, status = search_network(data, preset), Path("/proc/self/status")

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import jupytext
 import pytest
 
 import repsearch as rs
@@ -139,3 +140,18 @@ def test_doctests() -> None:
         assert results.failed == 0, path
         ran += results.attempted
     assert ran > 20
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_no_result_is_typed(chapter: Path) -> None:
+    """Results are printed from records or live runs: prose has no decimals, percentages or numbers with a unit.
+
+    Left out: code, formulas, tables' rules, and the numbers of sections, figures and the paper.
+    """
+    for cell in jupytext.read(chapter).cells:
+        if cell.cell_type != "markdown":
+            continue
+        text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\([^)\s]*\)|\{cite\}`[^`]*`", " ", cell.source, flags=re.S)
+        text = re.sub(r"(?i)(sections?|figures?|tables?|appendix)\s+(\d+(\.\d+)?)((,|\s|and|to)+\d+(\.\d+)?)*", " ", text)
+        typed = re.findall(r"\S*\d+\.\d+\S*|\d+(?:\s|-)*(?:%|percent|points|nats|times)", text)
+        assert not typed, f"{chapter.stem}: {typed} in {cell.source[:80]!r}"

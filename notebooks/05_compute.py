@@ -15,7 +15,7 @@
 # Does the network that learns from them get better, too? You will search with small and large populations, train on
 # what each found, and look at the same experiment on photographs.
 #
-# **Before you start.** [Scaling](03_scaling), [Learning](04_learning). **Takes** a minute on two CPU cores. Section 4.4
+# **Before you start.** [Scaling](03_scaling), [Learning](04_learning). **Takes** half a minute on two CPU cores. Section 4.4
 # of the paper {cite}`vegesna2025decoupling`, Figure 4.
 
 # %% tags=["hide-input"]
@@ -28,11 +28,13 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
 # %%
+from dataclasses import replace
+
 import repsearch as rs
 from repsearch.trainings import VARIANTS, train
 
-preset, seeds = rs.presets.named(), (0, 1, 2)
-print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes about a minute")
+preset, seeds = replace(rs.presets.named(), train=100, validation=100), (0, 1, 2)  # few images, to be quick
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes half a minute")
 
 # %% [markdown]
 # ## One search, one training

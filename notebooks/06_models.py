@@ -15,7 +15,7 @@
 # reach similar accuracies in different ways. You will follow both through training: how close they come to the
 # searched targets, and how alike they represent images of one class and of different classes.
 #
-# **Before you start.** [Learning](04_learning). **Takes** a minute on two CPU cores. Section 4.5 and appendix B of the
+# **Before you start.** [Learning](04_learning). **Takes** half a minute on two CPU cores. Section 4.5 and appendix B of the
 # paper {cite}`vegesna2025decoupling`, Figures 5 to 7.
 
 # %% tags=["hide-input"]
@@ -28,13 +28,16 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
 # %%
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import repsearch as rs
 from repsearch.trainings import train
 
-preset, seeds = replace(rs.presets.named(), groups=1), (0, 1, 2)  # the searched depth, for both trainings
-print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes about a minute")
+seeds = (0, 1, 2)
+preset = replace(rs.presets.named(), train=100, validation=100, groups=1)  # few images; both trainings as deep as the search
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes half a minute")
 
 # %% [markdown]
 # ## Three trainings to compare
@@ -46,10 +49,10 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this ch
 # learns what all targets have in common, and nothing about the image. The untrained network is where all three start.
 
 # %%
-live = []
+live, store = [], Path(tempfile.mkdtemp())  # the three need the same searches: the store keeps them
 for seed in seeds:
     data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
-    live += [train(data, preset, name, seed) for name in ("search", "sgd2", "other")]
+    live += [train(data, preset, name, seed, store) for name in ("search", "sgd2", "other")]
 
 # %% [markdown]
 # ## Distance to the targets

@@ -15,7 +15,7 @@
 # alone. Three things are watched: what the *search* reaches, how well the *regression* fits, and how well the network
 # *classifies*. They do not always agree.
 #
-# **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** a minute on two CPU cores. Sections 3.1 and
+# **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** half a minute on two CPU cores. Sections 3.1 and
 # 4.2 of the paper {cite}`vegesna2025decoupling`, and what it leaves open.
 
 # %% tags=["hide-input"]
@@ -33,9 +33,9 @@ from dataclasses import replace
 import repsearch as rs
 from repsearch.trainings import train
 
-preset, seeds = rs.presets.named(), (0, 1, 2)
+preset, seeds = replace(rs.presets.named(), train=100, validation=100), (0, 1, 2)  # few images, to be quick
 preset = replace(preset, search=replace(preset.search, noise="map", blurred="noise"))  # the book preset's readings
-print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes about a minute")
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes half a minute")
 
 # %% [markdown]
 # ## Live: what is noise, and what is smoothed?

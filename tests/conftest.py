@@ -11,7 +11,7 @@ import torch
 import repsearch as rs
 from repsearch.config import split_population
 
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # workers share the cores
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -89,7 +89,7 @@ def test_figures_are_drawn(two: Record, three: Record) -> None:
 
 @pytest.mark.slow
 def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["reproduce", "fig2", "--preset", "smoke", "--seeds", "0", "1", "--readings", "noise", "--out", str(tmp_path)]
+    command = ["reproduce", "fig2", "--preset", "smoke", "--seeds", "0", "1", "--variants", "noise", "--out", str(tmp_path)]
     assert main(command) == 0
     first = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
     assert sorted(first) == ["fig2-digits-smoke-noise-0.json", "fig2-digits-smoke-noise-1.json"]
@@ -103,7 +103,7 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
     stale.write_text(stale.read_text().replace(library_hash("scaling"), "0" * 16))
     assert main([*command[:1], "--list", "--preset", "smoke", "--seeds", "0", "1", "--out", str(tmp_path)]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("fig2"))
-    assert line.split()[:5] == ["fig2", "3.2", "0", "1", "3"]
+    assert line.split()[:5] == ["fig2", "3.2", "0", "1", "5"]
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "noise-0: was missing" in said and "noise-1: was stale" in said
@@ -112,16 +112,18 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["fig99"], "experiment='fig99': unknown; choose one of fig2, fig3"),
-    ([], "experiment: name one or more of fig2, fig3, or all; or give --list"),
+    (["fig99"], "experiment='fig99': unknown; choose one of ablations, batch, fig2, fig3"),
+    ([], "experiment: name one or more of framework, fig2, fig3, table1"),
     (["fig2", "--preset", "huge"], "preset='huge': unknown"),
-    (["fig2", "--readings", "fog"], "reading='fog': unknown; choose one of child, noise"),
+    (["fig2", "--variants", "fog"], "variant='fog': unknown; choose one of child, map, noise"),
+    (["table1", "--data", "svhn"], "data='svhn': unknown; choose one of digits"),
     (["fig2", "--seeds", "-1"], "seed=-1"),
+    (["fig2", "--jobs", "0"], "jobs=0"),
 ])
 def test_reproduce_bad_input(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["reproduce", *arguments, "--out", str(tmp_path)]) == 2
+    assert main(["reproduce", "--preset", "smoke", *arguments, "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
 
 

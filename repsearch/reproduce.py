@@ -30,12 +30,12 @@ class Kind:
     Args:
         module: a change there, or in what it imports, makes the record stale.
         run: (data, preset, variant, seed, folder of shared searches) to a record.
-        images: training images to load at each preset, if not the preset's.
+        images: training images to load at a preset, for a data set or (None) for all, if not the preset's.
     """
 
     module: str
     run: Callable[[Dataset, Preset, str, int, Path | None], Record]
-    images: dict[str, int]
+    images: dict[tuple[str, str | None], int]
 
 
 READINGS: dict[str, dict[str, Any]] = {
@@ -69,12 +69,12 @@ def _framework(data: Dataset, preset: Preset, _: str, seed: int, __: Path | None
 
 
 KINDS = {
-    "framework": Kind("experiments", _framework, {"smoke": 200, "book": 1000, "paper": 5000}),
-    "fig2": Kind("scaling", _figure2, {"smoke": 200, "book": 1000, "paper": 1000}),
-    "fig3": Kind("scaling", _figure3, {"smoke": 200, "book": 1000, "paper": 1000}),
+    "framework": Kind("experiments", _framework, {("smoke", None): 200, ("book", None): 1000, ("paper", None): 5000}),
+    "fig2": Kind("scaling", _figure2, {("smoke", None): 200, ("book", None): 1000, ("paper", None): 1000}),
+    "fig3": Kind("scaling", _figure3, {("smoke", None): 200, ("book", None): 1000, ("paper", None): 1000}),
     "training": Kind("trainings", train, {}),
     # Many variants, of which the order matters and not the height: fewer images.
-    "study": Kind("trainings", train, {"book": 500}),
+    "study": Kind("trainings", train, {("book", None): 500, ("book", "cifar100"): 1000}),
 }
 
 
@@ -113,8 +113,9 @@ class Point:
     def run(self, root: str | None = None, store: Path | None = None) -> Record:
         """Compute the record, on one thread: sums, and so results, then don't depend on how many there are."""
         kind, preset = KINDS[self.kind], presets.PRESETS[self.preset](self.data)
-        data = load(self.data, root, train=kind.images.get(self.preset, preset.train), validation=preset.validation,
-                    test=preset.test, seed=self.seed)
+        every = kind.images.get((self.preset, None), preset.train)
+        data = load(self.data, root, train=kind.images.get((self.preset, self.data), every),
+                    validation=preset.validation, test=preset.test, seed=self.seed)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

@@ -55,7 +55,7 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this ch
 # children inherit their parents' detail. We run both, and a third reading below: noise drawn once for a channel's whole
 # **map**, which is what the book preset uses for [learning](04_learning).
 
-# %% mystnb={"figure": {"caption": "Digits, smoothing the whole child. Best cross-entropy against population after all generations (left) and against generation (right), each block searched alone. Bands: range over 3 seeds."}, "image": {"alt": "Two panels with a curve for each of three blocks, falling with population and, less, with generations."}}
+# %% mystnb={"figure": {"caption": "Digits, smoothing the whole child. Best cross-entropy against population after all generations (left) and against generation (right), each block searched alone. Bands: range over 3 seeds of network and search."}, "image": {"alt": "Two panels with a curve for each of three blocks, falling with population and, less, with generations."}}
 readings = {name: replace(preset, search=replace(preset.search, blurred=name)) for name in ("child", "noise")}
 live = {
     name: [figure2(data, reading, seed, images=8, populations=(12, 24, 48)) for seed in seeds]
@@ -119,15 +119,15 @@ Markdown(table + f"\n\nCIFAR-100, {book['child'][0]['images']} images, {len(book
 # noise alone smoothed, evolution does the work. And at the paper's own sizes? One seed, for it takes minutes:
 
 # %%
-paper = {name: read_records(f"fig2-cifar100-paper-{name}-*") for name in book}
+paper = {name: read_records(f"fig2-cifar100-paper-{name}-*") for name in readings}
 table = head + "\n".join(evolution(paper[name], titles[name]) for name in paper)
 schedule = [row["generations"] for row in paper["child"][0]["search"]["schedule"]]
 Markdown(table + f"\n\nCIFAR-100, {paper['child'][0]['width']} channels, generations {schedule[:-1]}, "
          f"{paper['child'][0]['images']} images, {len(paper['child'])} seed; nats.")
 
 # %% [markdown]
-# Width and generations change the picture for the paper's reading: at its own sizes evolution removes a substantial part with
-# the whole child smoothed too, and most of it at block 2. Smoothing the noise alone still goes much further.
+# At these sizes evolution removes a substantial part with the whole child smoothed, too, and most at block 2. Smoothing the noise
+# alone still goes much further.
 
 # %% [markdown]
 # ## How many different solutions are there?
@@ -149,11 +149,11 @@ print(inspect.getsource(measure.collision_entropy).split('"""')[2].rstrip())
 print(f"eight orthogonal: {measure.effective_number(torch.eye(8)):.2f}, eight copies: {measure.effective_number(torch.ones(8, 5)):.2f}")
 
 # %% [markdown]
-# A number like this means little alone. Two controls: solutions of *unrelated* images, as different as
-# solutions get; and *one* solution perturbed by random noise of the size that separates the others. Only what lies above the second
-# control is structure that search found, and not its noise.
+# A number like this means little alone. Beside it stands the same number for the best candidates of as many *unrelated*
+# images: that is as different as solutions get. Mind what the number does not say: for normalised maps it depends only on
+# how similar the solutions are on average, so that random differences count as much as structure.
 
-# %% mystnb={"figure": {"caption": "Digits, smoothing the noise alone: effective number of solutions against independent runs, with controls. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block; solutions of one image lie between the two controls."}}
+# %% mystnb={"figure": {"caption": "Digits, smoothing the noise alone: effective number of solutions against independent runs, beside unrelated images. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block; the number grows with runs, and stays below that of unrelated images."}}
 small = [figure3(data, readings["noise"], seed, images=8, runs=8, counts=(2, 4, 8)) for seed in seeds]
 figure = plots.figure3(small)
 plt.show()
@@ -162,18 +162,18 @@ plt.show()
 # The same for CIFAR-100 (`python -m repsearch reproduce fig3`). A book-size search seldom makes one of a hundred labels
 # more probable than all others together, so this one is twice as long, in a network twice as wide.
 
-# %% mystnb={"figure": {"caption": "CIFAR-100, smoothing the noise alone."}, "image": {"alt": "Three panels: the number grows with runs, most for blocks 0 and 1 and least for block 2, where it equals the noise control."}}
+# %% mystnb={"figure": {"caption": "CIFAR-100, smoothing the noise alone."}, "image": {"alt": "Three panels, one a block: the number against independent runs, for one image and for unrelated images."}}
 runs = read_records("fig3-cifar100-book-noise-*")
 figure = plots.figure3(runs)
 plt.show()
 
 # %%
 most = max(p["runs"] for p in runs[0]["points"] if p["runs"] <= runs[0]["images"])  # for as many unrelated images
-lines = [f"| block | kept of {most} runs | solutions | one solution, perturbed | unrelated images |", "|---|---|---|---|---|"]
+lines = [f"| block | kept of {most} runs | solutions of one image | unrelated images |", "|---|---|---|---|"]
 for block in (0, 1, 2):
     at = [p for r in runs for p in r["points"] if (p["block"], p["runs"]) == (block, most)]
     cells = [mean_and_spread([p[key] for p in at]) if all(p[key] is not None for p in at) else "too few images"
-             for key in ("kept", "solutions", "noise", "unrelated")]
+             for key in ("kept", "solutions", "unrelated")]
     lines.append(f"| {block} | {' | '.join(cells)} |")
 generations = [row["generations"] for row in runs[0]["search"]["schedule"]][:-1]
 Markdown("\n".join(lines) + f"\n\n{runs[0]['width']} channels, generations {generations}, {runs[0]['images']} images, {len(runs)} seeds.")
@@ -192,8 +192,7 @@ Markdown(table(("3.2",)))
 
 # %% [markdown]
 # **Summary.** More search finds better activations, along both axes. How much of that is evolution depends on one
-# detail the paper does not settle. Early blocks have many solutions; at block 2 what looks like several is the noise of
-# one.
+# detail the paper does not settle. An image has more than one solution, but far fewer different ones than runs.
 #
 # ## Exercises
 #

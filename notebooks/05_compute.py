@@ -84,7 +84,7 @@ Markdown(rows(live, ("population-x0.25", "search", "population-x2")) + f"\n\nDig
 # %% [markdown]
 # ## Figure 4
 #
-# CIFAR-10 and CIFAR-100 at the book preset, with half its images:
+# CIFAR-10 and CIFAR-100 at the book preset, with fewer images (the tables below say how many):
 #
 # ```
 # python -m repsearch reproduce fig4

@@ -46,7 +46,8 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this ch
 # only to measure. They are not used in training.
 #
 # Beside search-based training and SGD stands a control: a network that regresses to the targets *of other images*. It
-# learns what all targets have in common, and nothing about the image. The untrained network is where all three start.
+# learns what all targets have in common, and nothing about the image. The untrained network is where all three start. It
+# is not far from the targets: it begins as a twin of the network that was searched, and a search starts from that network's activations.
 
 # %%
 live, store = [], Path(tempfile.mkdtemp())  # the three need the same searches: the store keeps them
@@ -129,9 +130,10 @@ from IPython.display import Markdown
 
 from repsearch.evidence import followed, spread
 
-lines = ["| CIFAR-10, after the last epoch, nats | within | within, classes shuffled | between |", "|---|---|---|---|"]
+lines = ["| CIFAR-10, after the last epoch, nats | within | within, classes shuffled | order by class | between |", "|---|---|---|---|---|"]
 for variant, title, epoch in (("search", "untrained", 0), ("search", "search-based", -1), ("sgd2", "SGD", -1)):
     values = [followed("cifar10", variant, key, epoch) for key in ("within", "within_shuffled", "between")]
+    values.insert(2, [[b - a for a, b in zip(*rows, strict=True)] for rows in zip(values[0], values[1], strict=True)])
     lines += [f"| {title}, block {block} | {' | '.join(spread(value[block], 2) for value in values)} |" for block in range(3)]
 Markdown("\n".join(lines))
 
@@ -163,9 +165,9 @@ for block in range(3):
 
 # %% tags=["hide-cell"]
 labels = torch.tensor([0, 0, 1, 1])
-H = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0.001]])
+H = torch.tensor([[1.0, 0.01], [1, 0], [0, 1], [0, 1]])
 within, between = measure.class_entropies(H, labels)
-print(f"within {within:.2f}, between {between:.1f} (the smaller the cosines, the larger)")
+print(f"nearly so: within {within:.2f}, between {between:.1f}; exactly so, between would be infinite")
 halves = torch.eye(4)[[0, 0, 1, 1, 2, 2]]
 within, _ = measure.class_entropies(halves, torch.tensor([0, 0, 0, 0, 1, 1]))
 print(f"two halves: {within:.2f} = log(12 pairs and the 2 of the other class, over the 4 + 2 that agree) = {torch.tensor(14 / 6).log():.2f}")

@@ -71,7 +71,8 @@ Markdown("\n".join(lines))
 # python -m repsearch targets verify /shared/cifar10
 # ```
 #
-# **4. Learn, three variants and the rival.** A row of Tables 1 and 2 each.
+# **4. Learn.** A row of Tables 1 and 2 each: search-based, augmented, augmented without block 0, and the rival at one depth;
+# `--groups 1` and `2`, and `--augment`, give its others.
 #
 # ```
 # python -m repsearch learn --data cifar10 --preset paper --device cuda --targets /shared/cifar10 --json own.json

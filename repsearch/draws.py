@@ -33,7 +33,7 @@ def draw(seed: int, layer: int, index: int, channels: int, rows: int, config: Se
         >>> from repsearch import presets
         >>> draws = draw(0, 0, 7, 64, 256, presets.book().search)
         >>> draws.first.shape, draws.noise.shape
-        ((60, 50), (60, 50, 4))
+        ((30, 50), (30, 50, 4))
     """
     generations, n = config.schedule[layer].generations, config.explorers + config.refiners
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, layer, index)))

@@ -70,8 +70,9 @@ class Tail(NamedTuple):
 
 
 class Children(NamedTuple):
-    """What a generation keeps of its n children: `pooled` (n, blocks, tile of the first stage), `fitness` (n,), and
-    `a`, `b` (n,), the normalisation a * x + b; of its explorers the `spread` before it (explorers, blocks, 16)."""
+    """What a generation keeps of its n children: `pooled` (n, blocks, tile of the first stage), `fitness` (n,), the
+    `variance` (n,) before normalisation, and `a`, `b` (n,), the normalisation a * x + b; of its explorers the `spread`
+    before it (explorers, blocks, 16)."""
 
     pooled: Array
     fitness: Array

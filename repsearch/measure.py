@@ -44,10 +44,11 @@ def effective_number(H: Tensor) -> float:
 
 
 def effective_number_null(H: Tensor, generator: torch.Generator) -> float:
-    """Null control of `effective_number`: n copies of the first representation, perturbed by noise.
+    """A yardstick for `effective_number`: n copies of the first representation, each moved by noise of its own.
 
-    The noise is independent, of the root-mean-square distance of the others from the first, so that what the measure
-    says beyond it is due to where the representations lie, not to how far apart they are.
+    The noise has the root-mean-square distance of the others from the first. Where they have a cosine c with it, the
+    copies have one of about 1 / (3 - 2 c) with each other: more than theirs if c is below one half, less if above. So
+    it tells what noise of that size looks like, and is no bound that structure would exceed.
     """
     first = H[:1].flatten(1)
     scale = (H.flatten(1) - first)[1:].square().mean().sqrt() if len(H) > 1 else torch.tensor(0.0)

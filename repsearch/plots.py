@@ -122,14 +122,13 @@ def figure2(records: Sequence[dict[str, Any]]) -> Figure:
 
 
 def figure3(records: Sequence[dict[str, Any]]) -> Figure:
-    """Figure 3: effective number of solutions against independent runs, with its controls; a panel a block.
+    """Figure 3: effective number of solutions against independent runs, beside unrelated images; a panel a block.
 
     Args:
         records: of `repsearch.scaling.figure3`, one a seed.
     """
     blocks, counts = (sorted({point[key] for point in records[0]["points"]}) for key in ("block", "runs"))
-    kinds = (("unrelated", ":", "solutions of unrelated images"), ("solutions", "-", "solutions of one image"),
-             ("noise", "--", "one solution, perturbed at random"))
+    kinds = (("unrelated", ":", "best candidates of unrelated images"), ("solutions", "-", "solutions of one image"))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(blocks), figsize=(9, 3.4), sharey=True)
         for ax, block in zip(axes, blocks, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.resources
 import json
@@ -30,7 +31,9 @@ def record(experiment: str, seed: int, seconds: float, **results: Any) -> Record
 
 
 def library_hash(module: str | None = None) -> str:
-    """A SHA-256, in short, of the library's source: what a record or a notebook's output was made with.
+    """A SHA-256, in short, of the library's code: what a record or a notebook's output was made with.
+
+    Docstrings and comments don't count: they change nothing that is computed.
 
     Args:
         module: count only this module and those it imports, such as "scaling"; None counts all.
@@ -47,8 +50,24 @@ def library_hash(module: str | None = None) -> str:
         found -= names
     digest = hashlib.sha256()
     for name in sorted(names):
-        digest.update(name.encode() + b"\0" + (here / f"{name}.py").read_bytes())
+        digest.update(f"{name}\0{code_of((here / f'{name}.py').read_text())}".encode())
     return digest.hexdigest()[:16]
+
+
+def code_of(source: str) -> str:
+    """Python source without docstrings, comments of their own line, and empty lines.
+
+    Example:
+        >>> code_of('def f():\\n    "Doc."\\n\\n    # why\\n    return 1')
+        'def f():\\n    return 1'
+    """
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and ast.get_docstring(node) is not None:  # type: ignore[arg-type]
+            first = node.body[0]  # type: ignore[attr-defined]
+            lines[first.lineno - 1 : first.end_lineno] = [""] * (first.end_lineno - first.lineno + 1)
+    return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
 def write_record(path: str | Path, content: Record) -> None:

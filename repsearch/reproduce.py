@@ -2,131 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.data import Dataset, load
-from repsearch.experiments import framework
-from repsearch.presets import Preset
-from repsearch.records import Record, library_hash, write_record
-from repsearch.scaling import figure2, figure3
-from repsearch.trainings import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED, TUNING, train
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What computes a record.
-
-    Args:
-        module: a change there, or in what it imports, makes the record stale.
-        run: (data, preset, variant, seed, folder of shared searches) to a record.
-        images: training images to load at a preset, for a data set or (None) for all, if not the preset's.
-    """
-
-    module: str
-    run: Callable[[Dataset, Preset, str, int, Path | None], Record]
-    images: dict[tuple[str, str | None], int]
-
-
-READINGS: dict[str, dict[str, Any]] = {
-    "child": {"blurred": "child", "noise": "pixel"},  # the library's default
-    "noise": {"blurred": "noise", "noise": "pixel"},
-    "map": {"blurred": "noise", "noise": "map"},  # the book preset's
-}
-
-
-def _reading(preset: Preset, variant: str) -> Preset:
-    return replace(preset, search=replace(preset.search, **READINGS[variant]))
-
-
-def _figure2(data: Dataset, preset: Preset, variant: str, seed: int, _: Path | None) -> Record:
-    images, populations = {
-        "smoke": (8, (12, 24, 48)), "book": (60, (20, 60, 180)), "paper": (20, (60, 240)),
-    }[preset.name]
-    return figure2(data, _reading(preset, variant), seed, images, populations)
-
-
-def _figure3(data: Dataset, preset: Preset, variant: str, seed: int, _: Path | None) -> Record:
-    """At the book preset a search twice as long in a network twice as wide: else few solutions are good enough."""
-    if preset.name == "book":
-        schedule = tuple(replace(row, generations=2 * row.generations) for row in preset.search.schedule)
-        preset = replace(preset, width=2 * preset.width, search=replace(preset.search, schedule=schedule))
-    images, runs, counts = {
-        "smoke": (8, 8, (2, 4, 8)), "book": (16, 32, (2, 4, 8, 16, 32)), "paper": (8, 32, (2, 4, 8, 16, 32)),
-    }[preset.name]
-    return figure3(data, _reading(preset, variant), seed, images, runs, counts)
-
-
-def _framework(data: Dataset, preset: Preset, _: str, seed: int, __: Path | None) -> Record:
-    widths = {"smoke": (4, 8, 16, 32), "book": (8, 16, 32, 64), "paper": (16, 64, 256)}[preset.name]
-    return framework(data, seed, widths)
-
-
-KINDS = {
-    "framework": Kind("experiments", _framework, {("smoke", None): 200, ("book", None): 1000, ("paper", None): 5000}),
-    "fig2": Kind("scaling", _figure2, {("smoke", None): 200, ("book", None): 1000, ("paper", None): 1000}),
-    "fig3": Kind("scaling", _figure3, {("smoke", None): 200, ("book", None): 1000, ("paper", None): 1000}),
-    "training": Kind("trainings", train, {}),
-    # Many variants, of which the order matters and not the height: fewer images.
-    "study": Kind("trainings", train, {("book", None): 500, ("book", "cifar100"): 700}),
-}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One record: what computes it, the data set, the preset, the variant, the seed. Experiments may share points."""
-
-    kind: str
-    data: str
-    preset: str
-    variant: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Of the record, without its suffix."""
-        return f"{self.kind}-{self.data}-{self.preset}-{self.variant}-{self.seed}"
-
-    def state(self, folder: Path) -> str:
-        """ "done", "stale" (the library has changed since) or "missing"."""
-        found = self.read(folder)
-        if found is None:
-            return "missing"
-        return "done" if found.get("library_hash") == library_hash(KINDS[self.kind].module) else "stale"
-
-    def read(self, folder: Path) -> Record | None:
-        """The record, None if there is none; an empty one if it is damaged."""
-        try:
-            found: Record = json.loads((folder / f"{self.name}.json").read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            return {}
-        return found
-
-    def run(self, root: str | None = None, store: Path | None = None) -> Record:
-        """Compute the record, on one thread: sums, and so results, then don't depend on how many there are."""
-        kind, preset = KINDS[self.kind], presets.PRESETS[self.preset](self.data)
-        every = kind.images.get((self.preset, None), preset.train)
-        data = load(self.data, root, train=kind.images.get((self.preset, self.data), every),
-                    validation=preset.validation, test=preset.test, seed=self.seed)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            result = kind.run(data, preset, self.variant, self.seed, store)
-        finally:
-            torch.set_num_threads(threads)
-        return {**result, "variant": self.variant, "module": kind.module, "library_hash": library_hash(kind.module)}
+from repsearch.points import READINGS, Point
+from repsearch.records import write_record
+from repsearch.trainings import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED, TUNING
 
 
 @dataclass(frozen=True)
@@ -161,6 +48,7 @@ class Experiment:
 
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
 FIGURE5 = ("search", "sgd2", "other")
+ABLATED = tuple(name for name in ABLATIONS if "width" not in name)  # the budget leaves width out
 EXPERIMENTS = {
     "framework": Experiment("2", "what a random perturbation gains, in parameters and in activations", "framework",
                             ("cifar10",), ("all",)),
@@ -176,7 +64,7 @@ EXPERIMENTS = {
     "fig6": Experiment("4.5", "within-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
     "fig7": Experiment("B", "between-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
     "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "study", ("cifar10",),
-                            ("search", "sgd2", "untrained-body", "class-means", *ABLATIONS)),
+                            ("search", "sgd2", "untrained-body", "class-means", *ABLATED)),
     "batch": Experiment("3.1", "readings that tie images to each other; only the reference searches them",
                         "training", ("digits",), ("search", *TIED), preset="smoke"),
     "tuning": Experiment("A.3", "learning rates of both trainings, chosen on validation images", "training",

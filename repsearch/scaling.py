@@ -72,8 +72,8 @@ def figure3(
 
     Returns:
         A record with a list of points: block, runs, kept (solutions an image), and N_eff, mean over the images that
-        kept at least two, of: the solutions; `noise`, one solution perturbed at random as far as the others lie from
-        it; `unrelated`, as many solutions of different images, where there are that many images.
+        kept at least two, of: the solutions; `noise`, `measure.effective_number_null` of them; `unrelated`, the best
+        candidates of as many different images, good or not, where there are that many.
     """
     if runs < max(counts):
         raise InputError(f"runs={runs}: expected at least the largest of counts={tuple(counts)}")

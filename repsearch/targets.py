@@ -121,6 +121,9 @@ class Targets:
         Args:
             change: maps the name of a block and all its targets (images, ...) to others of that shape.
 
+        Raises:
+            InputError: `change` gave another shape.
+
         Example: the targets of other images, as a control.
             >>> from repsearch import load, presets, search, search_network
             >>> data, preset = load("digits", train=10, validation=10, test=10), presets.smoke("digits")

@@ -142,7 +142,7 @@ ABLATIONS = {
     "groups3": Variant("6 convolutions a block", groups=3),
     "running-statistics": Variant("running statistics at test time", statistics="running"),
 }
-TUNING = {  # One rate at a time is moved from the preset's, as often for either training.
+TUNING = {  # One rate at a time is moved from the preset's, up and down; for SGD at each depth.
     **{f"search-rate-x{rate:g}": Variant(f"search-based, body's rate x {rate:g}", learn=_rates(rate), test=False)
        for rate in (0.3, 3)},
     **{f"search-head-x{rate:g}": Variant(f"search-based, head's rate x {rate:g}", learn=_rates(head=rate), test=False)
@@ -165,13 +165,15 @@ def train(data: Dataset, preset: Preset, name: str, seed: int = 0, store: Path |
         store: folder in which searches are kept, to be shared by the variants that need the same; None keeps nothing.
 
     Returns:
-        A record: of the search the cross-entropies before and after, the share of the targets' variance between
-        classes; of the training its curves; `measured`, if the variant is, a list with an entry for each block and
-        each of some epochs: the mean cosine distance to an image's own targets and to another's, and within- and
-        between-class entropies, the first also with shuffled labels; and the test accuracy.
+        A record. `found`, of the search: mean cross-entropy of each layer before and after, in nats; the share of
+        images above one half; the share of the targets' variance between classes (of each image's own targets, whatever
+        is learned). Of the training: `validation_accuracy` of every epoch, and `errors`, `train_accuracy` and
+        `test_accuracy` of the best, accuracies in 0..1. `measured`, if the variant is: a list with an entry for each
+        block and each of some numbers of epochs done, the last one included: the mean cosine distance to an image's own
+        targets and to another's, within- and between-class entropies in nats, the first also with shuffled labels.
 
     Raises:
-        InputError: no variant has that name.
+        InputError: no variant has that name; and as `repsearch.search` and `repsearch.learn`.
     """
     checks.one_of("variant", name, VARIANTS)
     start, variant = time.perf_counter(), VARIANTS[name]

@@ -125,7 +125,7 @@ def test_rooms_import_only_rooms_above_them() -> None:
     """The order in which data flows; a module imports only modules that stand before it."""
     rooms = ["version", "checks", "config", "presets", "data", "operators", "networks", "targets", "writer", "search", "kernel",
              "draws", "tail", "engine", "run", "learn", "measure", "records",
-             "experiments", "scaling", "trainings", "reproduce", "evidence", "claims", "rivals", "bench", "plots"]
+             "experiments", "scaling", "trainings", "points", "reproduce", "evidence", "claims", "rivals", "bench", "plots"]
     for place, room in enumerate(rooms):
         source = (ROOT / "repsearch" / f"{room}.py").read_text()
         source = source.split("if TYPE_CHECKING:")[0]

@@ -12,10 +12,11 @@ import torch
 import repsearch as rs
 from repsearch import claims, evidence, measure, plots
 from repsearch.__main__ import main
+from repsearch.points import KINDS
 from repsearch.presets import Preset
-from repsearch.records import Record, library_hash, read_records
-from repsearch.reproduce import EXPERIMENTS, KINDS, points
-from repsearch.trainings import ABLATIONS, TABLE1, TIED, VARIANTS, train
+from repsearch.records import Record, code_of, library_hash, read_records, write_record
+from repsearch.reproduce import ABLATED, EXPERIMENTS, points
+from repsearch.trainings import TABLE1, TIED, VARIANTS, train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -168,6 +169,23 @@ def test_jobs_make_the_same_records(tmp_path: Path) -> None:
     assert len(list((tmp_path / "two").glob("*.json"))) == 2
 
 
+def test_a_record_of_other_settings_is_stale(tmp_path: Path) -> None:
+    (point,) = points(["table1"], "smoke", (0,), variants=["sgd2"])
+    record = point.run()
+    for change, state in (({}, "done"), ({"width": 17}, "stale"), ({"learn": {**record["learn"], "epochs": 5}}, "stale"),
+                          ({"library_hash": "0" * 16}, "stale")):
+        write_record(tmp_path / f"{point.name}.json", {**record, **change})
+        assert point.state(tmp_path) == state, change
+    (tmp_path / f"{point.name}.json").write_text("{")
+    assert point.state(tmp_path) == "stale"
+
+
+def test_docstrings_and_comments_do_not_make_records_stale() -> None:
+    documented = 'class A:\n    """Doc,\n    of two lines."""\n\n    # why\n    x: str = """kept"""\n'
+    assert code_of(documented) == 'class A:\n    x: str = """kept"""'
+    assert code_of(documented.replace("kept", "changed")) != code_of(documented)
+
+
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
@@ -218,4 +236,4 @@ def test_figures_of_trainings_are_drawn() -> None:
     assert len(plots.scores(book, tuple(TABLE1)).axes) == 1
     study = read_records("study-cifar10-book-*")
     assert len(plots.figure4(study).axes) == 4
-    assert len(plots.scores(study, tuple(ABLATIONS)).axes) == 1
+    assert len(plots.scores(study, ABLATED).axes) == 1

@@ -76,7 +76,8 @@ figure = plots.figure5(live)
 plt.show()
 
 # %% [markdown]
-# LIVE-DISTANCE
+# Follow the blue line: regression brings unseen digits closer to their own targets, and not to those of others (dotted).
+# SGD moves away from where it started. A body that regresses to others' targets moves away, too.
 #
 # CIFAR-10 and CIFAR-100 at the book preset (`python -m repsearch reproduce fig5`):
 
@@ -93,7 +94,8 @@ figure = plots.figure5(book["cifar100"])
 plt.show()
 
 # %% [markdown]
-# BOOK-DISTANCE
+# On photographs the same, at every block. The paper reports that SGD stays near one. Here it starts well below one, because the
+# untrained network is a twin of the searched one, and moves towards one.
 #
 # ## Within and between classes
 #
@@ -123,7 +125,9 @@ figure = plots.entropies(book["cifar100"], "between")
 plt.show()
 
 # %% [markdown]
-# BOOK-ENTROPY
+# Both trainings put order by class into the representation: the solid lines lie below the dotted ones. They do it in
+# different ways. SGD makes *all* images more alike, of one class and of different classes. Search-based training leaves
+# representations as spread out as in the untrained network, and orders them within that spread. The table separates the two:
 
 # %%
 from IPython.display import Markdown
@@ -146,7 +150,9 @@ from repsearch.claims import table
 Markdown(table(("4.5", "B")))
 
 # %% [markdown]
-# SUMMARY
+# **Summary.** Search-based training comes closer to the targets of images it has never seen, and its control does not.
+# Its representations stay as diverse as an untrained network's, where SGD's contract. What the distance under SGD is near
+# depends on where the network starts, so one is not a value to compare with; the untrained network is.
 #
 # ## Exercises
 #

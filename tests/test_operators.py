@@ -112,3 +112,10 @@ def test_an_image_draws_the_same_whatever_its_batch() -> None:
     together = op.draw_noise((4, 2, 3, 3), op.image_generators(5, [3, 17, 9]))
     assert torch.equal(alone[0], together[1])
     assert not torch.equal(together[0], together[1])
+
+
+def test_border_decides_all_where_noise_is_a_map() -> None:
+    """Pooling leaves constant maps as they are, if the border is not counted: that reading is then no smoothing."""
+    noise = op.draw_noise((5, 9, 9), op.image_generators(0, range(2)), "map")
+    assert torch.allclose(op.smooth(noise, 5, "inside"), noise, atol=1e-6)
+    assert not torch.allclose(op.smooth(noise, 5, "zeros"), noise, atol=0.1)

@@ -48,8 +48,8 @@ class Experiment:
 
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
 FIGURE5 = ("search", "sgd2", "other")
-# The budget leaves out twice the width, and two that say little where noise is drawn once a map, which smoothing leaves as
-# it is but for the border: smoothing the whole child, and not counting the border, which is no smoothing at all.
+# The budget leaves out twice the width; smoothing of the whole child where noise is drawn once a map; and borders not
+# counted, which is there the same as no smoothing.
 ABLATED = tuple(name for name in ABLATIONS
                 if "width" not in name and name not in ("blurred-child", "border-inside"))
 EXPERIMENTS = {

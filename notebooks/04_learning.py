@@ -183,8 +183,8 @@ lines = ["| digits, 3 seeds | test accuracy, % |", "|---|---|"]
 Markdown("\n".join(lines + [f"| {titles[name]} | {spread(accuracy_of(live, name))} |" for name in names]))
 
 # %% [markdown]
-# With so few digits the spread of the seeds is as large as most of the differences. Class means do best. The real
-# question needs real images.
+# Own targets do better than an untrained body, and class means better still; but with so few digits, look at the spread of
+# the seeds. The question needs real images, and more of them.
 #
 # ## Table 1: without augmentation
 #

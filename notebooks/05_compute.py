@@ -91,7 +91,7 @@ Markdown(rows(live, ("population-x0.25", "search", "population-x2")) + f"\n\nDig
 # python -m repsearch reproduce fig4
 # ```
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: validation accuracy (top) and cross-entropy of block 0 after search (bottom), against population (left) and generations (right). Bands: range over 3 seeds."}, "image": {"alt": "Four panels: accuracy against population and against generations on top, the cross-entropy that search reached below, falling with both."}}
+# %% mystnb={"figure": {"caption": "CIFAR-10: validation accuracy (top) and cross-entropy of block 0 after search (bottom), against population (left) and generations (right). Bands: range over 3 seeds."}, "image": {"alt": "Four panels: accuracy against population and against generations on top, the cross-entropy that search reached below."}}
 from matplotlib import pyplot as plt
 
 from repsearch import plots
@@ -111,7 +111,10 @@ Markdown("\n\n".join(f"**{title}**, {book[key][0]['train']} images, {len(seeds)}
                      for key, title in (("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"))))
 
 # %% [markdown]
-# BOOK-TEXT
+# The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are less so. More
+# *generations* help learning on both data sets. A larger *population* helps little, and by no more than the seeds differ: a few
+# candidates with time to evolve teach as well as many. A quarter of the generations hurts most, and it is there that the
+# share of variance between classes is lowest: what belongs to the class takes time to build up.
 
 # %% [markdown]
 # ## What the paper says, and what came out
@@ -122,9 +125,9 @@ from repsearch.claims import table
 Markdown(table(("4.4",)))
 
 # %% [markdown]
-# **Summary.** Search compute pays off in what is learned, most where there is little of it, and then less and less. Neither
-# axis needs a gradient or more memory, so this is compute that can be bought. What it buys is bounded by what the targets can
-# teach: [the ablations](07_ablations) show searches that fit far better and teach far less.
+# **Summary.** Search compute pays off in what is learned, along the generations more than along the population, and soon less
+# and less. What it buys is bounded by what the targets can teach: [the ablations](07_ablations) show searches that fit far
+# better and teach far less.
 #
 # ## Exercises
 #

@@ -123,7 +123,8 @@ Markdown(rows(book, of_search) + f"\n\nCIFAR-10, {book[0]['train']} images, {len
 # The first and the last column tell different stories. By its own goal, the cross-entropy, the best searches are the one without
 # normalisation and the one with noise for every pixel, smoothed alone. What they find is hard to learn from. The default reading, in
 # which the whole child is smoothed, hardly searches at this size, and its network is no better than an untrained body.
-# Smoothing matters where noise is drawn for every pixel; noise drawn once a map is smooth already.
+# Smoothing noise that is drawn for every pixel makes the search better and the network little; noise drawn once a map is
+# smooth already. So smoothing is not crucial here, but how the noise is drawn is.
 #
 # Explorers are not needed here. And averaging four searches of an image, which takes out much of their noise, brings the
 # regression far closer to its targets and accuracy hardly up. So noise of the search is not what holds learning back.
@@ -136,7 +137,9 @@ of_learning = ("search", "normalised-output", "sum", "lambda-x0.1", "lambda-x10"
 Markdown(rows(book, of_learning) + f"\n\nCIFAR-10, {book[0]['train']} images, {len(seeds)} seeds.")
 
 # %% [markdown]
-# LEARNING-TEXT
+# Less depends on these. Deeper networks do worse with so few images, and a head that learns ten times as fast forgets what it
+# should average. Normalising the network's output, summing squares instead of averaging them, and running statistics at test
+# time change little.
 #
 # ## Does good search make good learning?
 #
@@ -190,7 +193,9 @@ from repsearch.claims import table
 Markdown(table(("3.1",)))
 
 # %% [markdown]
-# SUMMARY
+# **Summary.** What decides is how the noise of mutation is drawn, for that decides whether targets are about the class. Selection
+# must be for each image. Normalisation keeps targets within a network's reach. Smoothing and explorers, in this reading,
+# can go. And fitness, the search's own measure, is a poor guide to what a network will learn.
 #
 # ## Exercises
 #

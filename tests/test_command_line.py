@@ -128,7 +128,7 @@ def test_an_interrupted_command_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("demo", "--data", "imagenet"), "data='imagenet': unknown; choose one of digits, mnist"),
-    (("demo", "--preset", "huge"), "preset='huge': unknown; choose one of laptop, paper"),
+    (("demo", "--preset", "huge"), "preset='huge': unknown; choose one of book, paper, smoke"),
     (("demo", "--train", "0"), "train=0: expected a whole number of at least 1"),
     (("demo", "--train", "99999"), "train=99999: needs 10000 images of class 0"),
     (("demo", "--seed", "-1"), "seed=-1: expected a whole number of at least 0"),
@@ -165,7 +165,7 @@ def test_bad_input_is_one_line_and_exit_status_2(
 
 def test_an_error_is_one_line_in_a_real_process_too(tmp_path: Path) -> None:
     done = run("demo", "--preset", "huge", cwd=tmp_path, expect=2)
-    assert done.stderr == "repsearch: preset='huge': unknown; choose one of laptop, paper\n"
+    assert done.stderr == "repsearch: preset='huge': unknown; choose one of book, paper, smoke\n"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 LANES = 16
 
 Array = NDArray[Any]
-_compiled = njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+# Inlined, a function and those it calls are one piece of code. Else a call would run the code compiled in this process
+# the first time, but the caller's own copy, which may add up in another order, once that is read from numba's cache.
+_compiled = njit(fastmath=True, error_model="numpy", nogil=True, cache=True, forceinline=True)
 _inlined = njit(fastmath=True, error_model="numpy", inline="always")
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,6 +169,23 @@ def test_own_draws_same_distribution() -> None:
         assert ks_2samp(reference.numpy(), ours.numpy()).pvalue > 0.01, layer
         shifted = ours + 0.3 * ours.std()
         assert ks_2samp(reference.numpy(), shifted.numpy()).pvalue < 0.01  # the test would see a third of a deviation
+
+
+SEARCH = """
+import hashlib, repsearch as rs
+data, preset = rs.load("digits", train=4, validation=10, test=10), rs.presets.smoke("digits")
+targets = rs.search(rs.search_network(data, preset), data.train, preset.search, progress=False)
+print(*(hashlib.sha256(targets.read(layer).numpy().tobytes()).hexdigest() for layer in targets.layers))
+"""
+
+
+@pytest.mark.slow
+def test_a_kernel_just_compiled_and_one_from_the_cache_find_the_same(tmp_path: Path) -> None:
+    run = partial(subprocess.run, [sys.executable, "-c", SEARCH], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+                  check=True, capture_output=True, text=True)
+    compiled = run().stdout
+    assert list(tmp_path.rglob("kernel.search_layer*.nbc"))
+    assert run().stdout == compiled
 
 
 def test_kernel_and_torch_engine_find_the_same(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:

@@ -158,7 +158,7 @@ Markdown("\n".join(["| width 32, 3 seeds, each at its best strength | a step hel
 # %% [markdown]
 # ## What the paper says, and what came out
 #
-# The verdicts are of the same experiment on photographs: CIFAR-10, wider networks
+# The verdicts follow [these rules](../book/claims.md). They are of the same experiment on photographs: CIFAR-10, wider networks
 # (`python -m repsearch reproduce framework`).
 
 # %% tags=["hide-input"]

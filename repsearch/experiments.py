@@ -23,6 +23,9 @@ from repsearch.records import Record, record
 from repsearch.run import search
 from repsearch.targets import Targets
 
+# Of the networks that `framework` perturbs, by preset.
+WIDTHS = {"smoke": (4, 8, 16, 32), "book": (8, 16, 32, 64), "paper": (16, 64, 256)}
+
 
 def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None, progress: bool = True) -> Record:
     """The whole method once: search, learn from what was found, and the rivals under the same budget.

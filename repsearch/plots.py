@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 COLOURS = dict(zip(
@@ -30,7 +31,9 @@ def search_curves(records: Sequence[dict[str, Any]]) -> Figure:
         figure, axes = plt.subplots(1, len(layers), figsize=(9, 2.9), sharey=True)
         for ax, layer in zip(axes, layers, strict=True):
             _band(ax, [record["cross_entropy"][layer] for record in records], COLOURS.get(layer, "C0"), layer)
-            ax.set(title=layer, xlabel="generation", ylim=(0, None))
+            ax.set(title=layer, xlabel="generation")
+            ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes[0].set_ylim(bottom=0)  # of all panels, once all are drawn
         axes[0].set_ylabel("cross-entropy of the best, nats")
     return figure
 
@@ -43,7 +46,8 @@ def learning_curves(records: Sequence[dict[str, Any]]) -> Figure:
             curves = [[100 * v for v in record["validation_accuracy"][name]] for record in records]
             _band(ax, curves, COLOURS[name], name)
         chance = 100 * float(np.mean([record["accuracy"]["untrained"] for record in records]))
-        ax.axhline(chance, color=COLOURS["untrained"], linestyle=":", label="untrained (test images)")
+        ax.axhline(chance, color=COLOURS["untrained"], linestyle=":", label="wholly untrained (test images)")
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
         ax.legend(loc="center right")
     return figure
@@ -117,6 +121,7 @@ def figure2(records: Sequence[dict[str, Any]]) -> Figure:
         axes[0].set_xticks(sizes, [str(size) for size in sizes])
         axes[0].minorticks_off()
         axes[1].set(xlabel=f"generation (population {sizes[-1]})")
+        axes[1].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes[1].legend()
     return figure
 
@@ -227,7 +232,9 @@ def _followed(
                 values = np.array([[row[key] for row in rows] for rows in chosen])
                 ax.plot(epochs, values.mean(0), color=COLOURS[colour], linestyle=style, label=name)
                 ax.fill_between(epochs, values.min(0), values.max(0), color=COLOURS[colour], alpha=0.2, linewidth=0)
-            ax.set(title=f"block {block}", xlabel="epoch", ylim=(0, None))
+            ax.set(title=f"block {block}", xlabel="epoch")
+            ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes[0].set_ylim(bottom=0)  # of all panels, once all are drawn
         axes[0].set_ylabel(label)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     return figure
@@ -247,7 +254,8 @@ def scores(records: Sequence[dict[str, Any]], variants: Sequence[str]) -> Figure
             chosen = [r for r in records if r["variant"] == name]
             values = [100 * r["test_accuracy"] for r in chosen]
             labels.append(chosen[0]["what"])
-            colour = COLOURS["SGD" if name.startswith("sgd") else "search-based" if name == "search" else "untrained"]
+            ours = "search-based" if name in ("search", "slow-head") else "untrained"
+            colour = COLOURS["SGD" if name.startswith("sgd") else ours]
             ax.barh(row, float(np.mean(values)), color=colour, height=0.6)
             ax.plot(values, [row] * len(values), "k.", markersize=5)
             ax.annotate(f"{np.mean(values):.1f}", (max(values), row), (6, 0), textcoords="offset points", va="center")

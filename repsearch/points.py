@@ -13,10 +13,10 @@ import torch
 from repsearch import presets
 from repsearch.config import as_dict
 from repsearch.data import Dataset, load
-from repsearch.experiments import framework
+from repsearch.experiments import WIDTHS, framework
 from repsearch.presets import Preset
 from repsearch.records import Record, library_hash
-from repsearch.scaling import figure2, figure3
+from repsearch.scaling import FIGURE2, FIGURE3, figure2, figure3
 from repsearch.trainings import VARIANTS, train
 
 READINGS: dict[str, dict[str, Any]] = {
@@ -62,11 +62,6 @@ def _longer(preset: Preset, variant: str, data: str) -> Preset:
     return replace(preset, width=2 * preset.width, search=replace(preset.search, schedule=schedule))
 
 
-FIGURE2 = {"smoke": (8, (12, 24, 48)), "book": (60, (20, 60, 180)), "paper": (8, (60, 240))}
-FIGURE3 = {"smoke": (8, 8, (2, 4, 8)), "book": (16, 32, (2, 4, 8, 16, 32)), "paper": (8, 32, (2, 4, 8, 16, 32))}
-WIDTHS = {"smoke": (4, 8, 16, 32), "book": (8, 16, 32, 64), "paper": (16, 64, 256)}
-
-
 def _figure2(data: Dataset, preset: Preset, _: str, seed: int, __: Path | None) -> Record:
     return figure2(data, preset, seed, *FIGURE2[preset.name])
 
@@ -107,7 +102,7 @@ def _training(preset: Preset, variant: str) -> dict[str, Any]:
     chosen = VARIANTS[variant]
     learn, search = preset.learn if chosen.targets else preset.baseline, preset.search
     return {
-        "width": chosen.width * preset.width, "groups": chosen.groups or preset.groups,
+        "width": preset.width, "groups": chosen.groups or preset.groups,
         "learn": as_dict(chosen.learn(learn) if chosen.learn else learn),
         "search": as_dict(chosen.search(search) if chosen.search else search) if chosen.targets else None,
         **({"train": preset.train} if preset.train else {}),

@@ -48,10 +48,6 @@ class Experiment:
 
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
 FIGURE5 = ("search", "sgd2", "other")
-# The budget leaves out twice the width; smoothing of the whole child where noise is drawn once a map; and borders not
-# counted, which is there the same as no smoothing.
-ABLATED = tuple(name for name in ABLATIONS
-                if "width" not in name and name not in ("blurred-child", "border-inside"))
 EXPERIMENTS = {
     "framework": Experiment("2", "what a random perturbation gains, in parameters and in activations", "framework",
                             ("cifar10",), ("all",)),
@@ -67,7 +63,7 @@ EXPERIMENTS = {
     "fig6": Experiment("4.5", "within-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
     "fig7": Experiment("B", "between-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
     "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "study", ("cifar10",),
-                            ("search", "sgd2", "untrained-body", "class-means", *ABLATED)),
+                            ("search", "sgd2", "untrained-body", "class-means", *ABLATIONS)),
     "batch": Experiment("3.1", "readings that tie images to each other; only the reference searches them",
                         "training", ("digits",), ("search", *TIED), preset="smoke"),
     "tuning": Experiment("A.3", "learning rates of both trainings, chosen on validation images", "training",

@@ -22,6 +22,10 @@ from repsearch.records import Record, record
 from repsearch.search import check_fit
 from repsearch.tail import without_identities
 
+# By preset: images and populations of Figure 2; images, runs, and the numbers of runs to measure at of Figure 3.
+FIGURE2 = {"smoke": (8, (12, 24, 48)), "book": (60, (20, 60, 180)), "paper": (8, (60, 240))}
+FIGURE3 = {"smoke": (8, 8, (2, 4, 8)), "book": (16, 32, (2, 4, 8, 16, 32)), "paper": (8, 32, (2, 4, 8, 16, 32))}
+
 
 def figure2(
     data: Dataset, preset: Preset, seed: int = 0, images: int = 100, populations: Sequence[int] = (20, 60, 180)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -119,7 +120,8 @@ class Targets:
         """The same targets, in memory, with those of the blocks changed; the logits stay.
 
         Args:
-            change: maps the name of a block and all its targets (images, ...) to others of that shape.
+            change: maps the name of a block and all its targets (images, ...) to others of that shape. A checkpoint of
+                learning from the result is not one of learning from these.
 
         Raises:
             InputError: `change` gave another shape.
@@ -140,7 +142,10 @@ class Targets:
             if whole[layer].shape != H.shape:
                 raise InputError(f"change: gave {tuple(whole[layer].shape)} for {layer}, expected {tuple(H.shape)}")
         shards = [{name: H[i : i + size] for name, H in whole.items()} for i in range(0, len(self), size)]
-        return Targets(self.manifest, shards, None)
+        digest = hashlib.sha256()
+        for H in whole.values():
+            digest.update(np.ascontiguousarray(H.numpy()).data)
+        return Targets({**self.manifest, "changed": digest.hexdigest()}, shards, None)
 
     def check(self, data: Split, shapes: dict[str, tuple[int, ...]]) -> None:
         """Raise `InputError` unless these are targets of `data`, for a network with layers of these shapes."""

@@ -39,7 +39,6 @@ class Variant:
         search: changes the preset's search.
         learn: changes the preset's `learn`, or its `baseline` where `targets` is None.
         runs: searches of every image, over which the body's targets are averaged.
-        width: of both networks, times the preset's.
         groups: ConvGroups a block, if not the preset's.
         body: "trained", or left "untrained", so that only the head learns.
         head_init: of the searched network.
@@ -53,7 +52,6 @@ class Variant:
     search: Callable[[SearchConfig], SearchConfig] | None = None
     learn: Callable[[LearnConfig], LearnConfig] | None = None
     runs: int = 1
-    width: int = 1
     groups: int | None = None
     body: Literal["trained", "untrained"] = "trained"
     head_init: Literal["kaiming", "framework"] = "kaiming"
@@ -100,6 +98,7 @@ def _population(share: float) -> Callable[[SearchConfig], SearchConfig]:
 SHARES = (0.25, 2)
 TABLE1 = {
     "search": Variant("search-based", measured=True),
+    "slow-head": Variant("search-based, slower head", learn=_rates(head=0.3)),
     **{f"sgd{2 * groups}": Variant(f"SGD, {2 * groups} convolutions a block", None, groups=groups, measured=groups == 1)
        for groups in (1, 2, 3)},
     "untrained-body": Variant("untrained body, trained head", body="untrained"),
@@ -129,11 +128,10 @@ ABLATIONS = {
         "noise a pixel, and no smoothing", search=lambda config: replace(_without_blur(config), noise="pixel")),
     "no-normalisation": Variant("children not normalised", search=_set(normalise=False)),
     "no-explorers": Variant("no explorers", search=_without_explorers),
-    "border-inside": Variant("borders not counted in smoothing", search=_set(border="inside")),
+    "noise-pixel-border-inside": Variant(
+        "noise a pixel, and borders not counted", search=_set(noise="pixel", border="inside")),
     "head-framework": Variant("the framework's head", head_init="framework"),
     "averaged": Variant("targets averaged over 4 searches", runs=4),
-    "width-x2": Variant("twice the width", width=2),
-    "sgd2-width-x2": Variant("SGD, twice the width", None, width=2),
     "normalised-output": Variant("network's output normalised in the loss", learn=_set(normalise_output=True)),
     "sum": Variant("sum of squares, as literally written", learn=_sum),
     "lambda-x0.1": Variant("lambda x 0.1", learn=_rates(head=0.1)),
@@ -142,14 +140,15 @@ ABLATIONS = {
     "groups3": Variant("6 convolutions a block", groups=3),
     "running-statistics": Variant("running statistics at test time", statistics="running"),
 }
-TUNING = {  # One rate at a time is moved from the preset's, up and down; for SGD at each depth.
+# One rate at a time is moved from the preset's, until the best has a neighbour on either side; SGD's at each depth.
+TUNING = {
     **{f"search-rate-x{rate:g}": Variant(f"search-based, body's rate x {rate:g}", learn=_rates(rate), test=False)
        for rate in (0.3, 3)},
     **{f"search-head-x{rate:g}": Variant(f"search-based, head's rate x {rate:g}", learn=_rates(head=rate), test=False)
-       for rate in (0.3, 3)},
+       for rate in (0.1, 0.3, 3)},
     **{f"sgd{2 * groups}-rate-x{rate:g}": Variant(f"SGD, {2 * groups} convolutions, rate x {rate:g}", None,
                                                   learn=_rates(rate), groups=groups, test=False)
-       for groups in (1, 2, 3) for rate in (0.3, 3)},
+       for groups, rates in ((1, (0.3, 1, 3, 10)), (2, (0.3, 1, 3)), (3, (0.1, 0.3, 1, 3))) for rate in rates},
 }
 VARIANTS = {**TABLE1, **TABLE2, **FIGURE4, **TIED, **ABLATIONS, **TUNING}
 
@@ -177,7 +176,6 @@ def train(data: Dataset, preset: Preset, name: str, seed: int = 0, store: Path |
     """
     checks.one_of("variant", name, VARIANTS)
     start, variant = time.perf_counter(), VARIANTS[name]
-    preset = replace(preset, width=variant.width * preset.width)
     config = variant.search(preset.search) if variant.search else preset.search
     learn_config = preset.baseline if variant.targets is None else preset.learn
     if variant.learn:

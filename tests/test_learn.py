@@ -147,6 +147,9 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(
 
     with pytest.raises(rs.InputError, match="of another training; delete it or name another file"):
         rs.learn(rs.learn_network(data, preset, seed=3), data, targets, config, checkpoint=file, progress=False)
+    others = targets.changed(lambda _, H: H.roll(1, dims=0))
+    with pytest.raises(rs.InputError, match="of another training; delete it or name another file"):
+        rs.learn(rs.learn_network(data, preset), data, others, config, checkpoint=file, progress=False)
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(rs.InputError, match=r"checkpoint=.*damaged"):
         rs.learn(rs.learn_network(data, preset), data, targets, config, checkpoint=file, progress=False)

@@ -347,6 +347,8 @@ for reading in readings:
 # | Evolving activations layer by layer makes an untrained network label its training images | cross-entropy falls at every layer, in every seed; most images, not all, end above one half | reproduced, at small size |
 # | Elitism: parents are kept | the best fitness never falls, by construction and by test | reproduced |
 #
+# [The page of claims](../book/claims.md) has the first for more images, of three data sets.
+#
 # **Summary.** A candidate is an activation, its fitness the log-probability of the label after the rest of an untrained
 # network. Crossover averages, mutation follows each channel's spread, smoothing makes children learnable, normalisation
 # keeps them in range. No gradient was computed.

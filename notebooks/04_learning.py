@@ -193,7 +193,7 @@ Markdown("\n".join(lines + [f"| {titles[name]} | {spread(accuracy_of(live, name)
 # called best did best on validation images. Search-based training has 2 convolutions, as many as the searched network, and is
 # tried with two learning rates of the head.
 
-# %% mystnb={"figure": {"caption": "CIFAR-10, no augmentation: test accuracy. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy: SGD at three depths, search-based training, and three controls."}}
+# %% mystnb={"figure": {"caption": "CIFAR-10, no augmentation: test accuracy. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy: search-based training with two rates of the head, SGD at three depths, and three controls."}}
 from repsearch.claims import NAMES
 from repsearch.records import read_records
 from repsearch.trainings import TABLE1, TABLE2

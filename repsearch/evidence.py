@@ -11,7 +11,7 @@ Found = tuple[str, str, str]
 """Ours, the control, the verdict."""
 SGD, SEARCH_BASED = ("sgd2", "sgd4", "sgd6"), ("search", "slow-head")
 BLOCKS = (0, 1, 2)
-READINGS = {"child": "whole child smoothed", "noise": "noise alone smoothed", "map": "noise a map, smoothed alone"}
+READING_NAMES = {"child": "whole child smoothed", "noise": "noise alone smoothed", "map": "noise a map, smoothed alone"}
 REPRODUCED, IN_PART, NOT, UNTRIED = "reproduced", "in part", "not reproduced", "not tried"
 
 
@@ -108,54 +108,52 @@ def populations(preset: str = "book") -> list[int]:
     return sorted({point["population"] for point in read_records(f"fig2-cifar100-{preset}-child-*")[0]["points"]})
 
 
-def lead(reading: str, preset: str = "book") -> tuple[list[list[float]], list[list[float]]]:
-    """By how much the largest population ends lower than the smallest, and by how much it starts lower; by block."""
-    sizes = populations(preset)
-    few, many = ([curves(reading, block, size, preset) for block in BLOCKS] for size in (sizes[0], sizes[-1]))
-    end, start = ([[a[i] - b[i] for a, b in zip(*block, strict=True)] for block in zip(few, many, strict=True)]
-                  for i in (-1, 0))
-    return end, start
+def best_at(generation: int, reading: str, population: int, preset: str = "book") -> list[list[float]]:
+    """Best cross-entropy of that generation, -1 being the last; by block, one a seed."""
+    return [[curve[generation] for curve in curves(reading, block, population, preset)] for block in BLOCKS]
+
+
+def lead(generation: int, reading: str, preset: str = "book") -> list[list[float]]:
+    """By how much the largest population is lower than the smallest in that generation; by block, one a seed."""
+    few, *_, many = populations(preset)
+    of_few, of_many = (best_at(generation, reading, population, preset) for population in (few, many))
+    return [differences(a, b) for a, b in zip(of_few, of_many, strict=True)]
 
 
 def falls_with_population() -> Found:
     """In part, where the best of as many noisy copies, without evolution, falls as much."""
     few, *_, many = populations()
-    found = {reading: lead(reading) for reading in READINGS}
-    paper = lead("child", "paper")
-    verdicts = [IN_PART if always(a) == REPRODUCED and mean(a) <= mean(b) else always(a)
-                for end, start in found.values() for a, b in zip(end, start, strict=True)]
-    ours = [f"{READINGS[reading]} {by_block(end)}" for reading, (end, _) in found.items()]
+    start, end = ({reading: lead(generation, reading) for reading in READING_NAMES} for generation in (0, -1))
+    verdicts = [IN_PART if always(b) == REPRODUCED and mean(b) <= mean(a) else always(b)
+                for reading in READING_NAMES for a, b in zip(start[reading], end[reading], strict=True)]
+    ours = [f"{READING_NAMES[reading]} {by_block(blocks)}" for reading, blocks in end.items()]
+    chance, evolved = (by_block(lead(generation, "child", "paper")) for generation in (0, -1))
     return (f"{few} to {many} candidates, nats at blocks 0, 1, 2: {'; '.join(ours)}",
-            f"the best of as many noisy copies, without evolution: {by_block(found['child'][1])}; paper's sizes, child "
-            f"smoothed: {by_block(paper[0])}, without evolution {by_block(paper[1])}", overall(verdicts))
+            f"the best of as many noisy copies, without evolution: {by_block(start['child'])}; paper's sizes, child "
+            f"smoothed: {evolved}, without evolution {chance}", overall(verdicts))
 
 
 def removed(reading: str, preset: str = "book") -> list[list[float]]:
-    """The share of cross-entropy that evolution removes from the first generation's best, in percent, by block."""
-    return [[100 * (1 - curve[-1] / curve[0]) for curve in curves(reading, block, populations(preset)[-1], preset)]
-            for block in BLOCKS]
+    """The share of cross-entropy that evolution removes from the first generation's best, in percent; by block."""
+    first, last = (best_at(generation, reading, populations(preset)[-1], preset) for generation in (0, -1))
+    return [[100 * (1 - b / a) for a, b in zip(*block, strict=True)] for block in zip(first, last, strict=True)]
 
 
 def falls_with_generations() -> Found:
     """Selection keeps parents, so that it cannot rise: a tenth has to be removed, in every seed."""
-    found = {reading: removed(reading) for reading in READINGS}
-    ours = [f"{READINGS[reading]} {by_block(blocks, 0)}" for reading, blocks in found.items()]
+    found = {reading: removed(reading) for reading in READING_NAMES}
+    ours = [f"{READING_NAMES[reading]} {by_block(blocks, 0)}" for reading, blocks in found.items()]
     return (f"removed at blocks 0, 1, 2, %: {'; '.join(ours)}",
             f"paper's sizes, child smoothed: {by_block(removed('child', 'paper'), 0)}",
             overall([REPRODUCED if min(block) >= 10 else NOT for blocks in found.values() for block in blocks]))
 
 
-def ends(reading: str, preset: str = "book") -> list[list[float]]:
-    """Cross-entropy after search with the largest population, by block."""
-    return [[curve[-1] for curve in curves(reading, block, populations(preset)[-1], preset)] for block in BLOCKS]
-
-
 def block2_is_easiest() -> Found:
     """The lowest end of the three blocks."""
-    found = {reading: ends(reading) for reading in READINGS}
-    ours = [f"{READINGS[reading]} {by_block(blocks)}" for reading, blocks in found.items()]
+    found = {reading: best_at(-1, reading, populations()[-1]) for reading in READING_NAMES}
+    ours = [f"{READING_NAMES[reading]} {by_block(blocks)}" for reading, blocks in found.items()]
     return (f"nats at blocks 0, 1, 2: {'; '.join(ours)}",
-            f"paper's sizes, child smoothed: {by_block(ends('child', 'paper'))}",
+            f"paper's sizes, child smoothed: {by_block(best_at(-1, 'child', populations('paper')[-1], 'paper'))}",
             overall([always([min(a, b) - c for a, b, c in zip(*blocks, strict=True)]) for blocks in found.values()]))
 
 
@@ -170,7 +168,7 @@ def solutions(runs: int) -> list[dict[str, list[float]]]:
 
 
 def solutions_grow() -> Found:
-    """N_eff of 16 runs against that of 2, whatever images had solutions to compare; the means over seeds."""
+    """N_eff of 16 runs above that of 2 in every seed, whatever images had solutions to compare."""
     few, many = solutions(2), solutions(16)
     values = [[block["solutions"] for block in found] for found in (few, many)]
     return (f"2 to 16 runs: {by_block(values[0], 1)} to {by_block(values[1], 1)} at blocks 0, 1, 2",

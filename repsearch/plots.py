@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from repsearch.evidence import SEARCH_BASED
+
 COLOURS = dict(zip(
     ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained", "parameters", "activations"),
     np.array(sns.color_palette("colorblind", 10))[[0, 1, 2, 4, 0, 1, 7, 1, 0]].tolist(), strict=True,
@@ -254,7 +256,7 @@ def scores(records: Sequence[dict[str, Any]], variants: Sequence[str]) -> Figure
             chosen = [r for r in records if r["variant"] == name]
             values = [100 * r["test_accuracy"] for r in chosen]
             labels.append(chosen[0]["what"])
-            ours = "search-based" if name in ("search", "slow-head") else "untrained"
+            ours = "search-based" if name in SEARCH_BASED else "untrained"
             colour = COLOURS["SGD" if name.startswith("sgd") else ours]
             ax.barh(row, float(np.mean(values)), color=colour, height=0.6)
             ax.plot(values, [row] * len(values), "k.", markersize=5)

@@ -227,6 +227,7 @@ def test_every_claim_has_a_verdict() -> None:
         ours, _, verdict = claim.judge()
         assert verdict in (evidence.REPRODUCED, evidence.IN_PART, evidence.NOT, evidence.UNTRIED)
         assert bool(ours) == (verdict != evidence.UNTRIED) == (claim.experiment is not None)
+        assert set((claim.experiment or "").split()) <= set(EXPERIMENTS)
 
 
 def test_the_page_of_claims_is_that_of_the_records(capsys: pytest.CaptureFixture[str]) -> None:

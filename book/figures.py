@@ -20,8 +20,8 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 
 import repsearch as rs
 from repsearch.config import split_population
-from repsearch.plots import STYLE
-from repsearch.search import search_images
+from repsearch.reference import search_images
+from repsearch.reproduce.figures import STYLE
 
 STATIC = Path(__file__).resolve().parent / "_static"
 IMAGE, SEED = 4, 0

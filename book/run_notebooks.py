@@ -2,12 +2,14 @@
 
     python book/run_notebooks.py [NN_name ...]
 
-Only chapters whose code, or the library, has changed since their outputs were made are run; naming one runs it anyway.
+Only chapters are run whose code has changed since their outputs were made, or the modules of the library that they had
+loaded at their end, or the records that they had read; naming one runs it anyway.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -17,28 +19,50 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from repsearch.records import library_hash
+from repsearch.reproduce.provenance import code_hash, imported_by, read_sources
+from repsearch.reproduce.records import CIRCUMSTANCES, FOLDER, read_record
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+SOURCES = read_sources()
+USED = """import json, sys
+_records = sys.modules.get("repsearch.reproduce.records")
+print(json.dumps({"modules": sorted(m for m in sys.modules if m.startswith("repsearch.")),
+                  "records": sorted(_records.read_here) if _records else []}))"""
 
 
-def code_hash(notebook: Any) -> str:
+def cells_hash(notebook: Any) -> str:
     """A hash, in short, of a notebook's cells without their outputs."""
     cells = "\0".join(f"{cell.cell_type} {cell.source}" for cell in notebook.cells)
     return hashlib.sha256(cells.encode()).hexdigest()[:16]
 
 
+def records_hash(names: list[str]) -> str:
+    """A hash, in short, of what these records say; how they were made does not count, but for the seconds."""
+    digest = hashlib.sha256()
+    for name in names:
+        content = read_record(FOLDER / f"{name}.json")
+        said = {key: value for key, value in content.items() if key == "seconds" or key not in CIRCUMSTANCES}
+        digest.update(json.dumps([name, said], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
 def stale(path: Path) -> str | None:
-    """Why the outputs of the chapter paired with this script are not of its code and the library; None if they are."""
+    """Why the outputs of the chapter paired with this script are not of its code, library and records; None if they
+    are."""
     if not path.with_suffix(".ipynb").exists():
         return "has never been run"
     executed = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
     made_with = executed.metadata.get("repsearch", {})
-    if not code_hash(executed) == made_with.get("code") == code_hash(jupytext.read(path)):
+    if not cells_hash(executed) == made_with.get("cells") == cells_hash(jupytext.read(path)):
         return "has changed since its outputs were made"
-    if made_with.get("library") != library_hash():
-        return "was run with another version of the library"
+    try:
+        if made_with["code"] != code_hash(made_with["modules"], SOURCES, follow=False):
+            return "was run with another version of the modules that it uses"
+        if made_with["content"] != records_hash(made_with["records"]):
+            return "shows records that have changed"
+    except (KeyError, FileNotFoundError) as error:
+        return f"uses something that is no longer there ({error})"
     return None
 
 
@@ -46,14 +70,20 @@ def run(path: Path) -> None:
     """Run one chapter in an empty kernel and write the notebook beside its script."""
     notebook = jupytext.read(path)
     notebook.metadata["kernelspec"] = KERNEL
+    notebook.cells.append(nbformat.v4.new_code_cell(USED))
     where = {"metadata": {"path": path.parent}}
     NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where).execute()
+    used = json.loads(notebook.cells.pop().outputs[0].text)
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:03d}"  # random ones would change with every run
         cell.metadata.pop("execution", None)
+    modules = [name for name in used["modules"] if name in SOURCES]
+    if '"-m", "repsearch"' in path.read_text(encoding="utf-8"):  # as a command, in a process of its own
+        modules = sorted({*modules, *imported_by(["repsearch.__main__"], SOURCES)})
     notebook.metadata = {
         "jupytext": {"formats": "ipynb,py:percent"}, "kernelspec": KERNEL, "language_info": {"name": "python"},
-        "repsearch": {"code": code_hash(notebook), "library": library_hash()},
+        "repsearch": {"cells": cells_hash(notebook), "modules": modules, "records": used["records"],
+                      "code": code_hash(modules, SOURCES, follow=False), "content": records_hash(used["records"])},
     }
     nbformat.write(notebook, path.with_suffix(".ipynb"))
 

@@ -32,7 +32,8 @@ import torch
 import repsearch as rs
 
 preset, seed = rs.presets.named(), 0
-print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chapter takes about half a minute")
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
+      "this chapter takes about half a minute")
 
 # %% [markdown]
 # ## Two places to search
@@ -59,8 +60,11 @@ network = rs.search_network(data, preset, seed=seed)
 
 with torch.no_grad():
     H = network.blocks[0](network.stem(data.train.images[:1]))
-weight_count = sum(w.numel() for name, w in network.named_parameters() if w.ndim > 1 and not name.startswith("stem"))
-print(f"{weight_count:,} weights, {H.numel():,} activations of an image at block 0, of shape {tuple(H.shape[1:])}")
+weights = {name: w for name, w in network.named_parameters()
+           if w.ndim > 1 and not name.startswith("stem")}
+count = sum(w.numel() for w in weights.values())
+print(f"{count:,} weights, {H.numel():,} activations of an image at block 0, "
+      f"of shape {tuple(H.shape[1:])}")
 
 # %% [markdown]
 # ## Two hundred random steps in each
@@ -79,7 +83,6 @@ from repsearch.operators import normalise, spread
 x, y = data.train.images[:64], data.train.labels[:64]
 generator = torch.Generator().manual_seed(seed)
 strength, steps = 0.1, 200
-weights = {name: w for name, w in network.named_parameters() if w.ndim > 1 and not name.startswith("stem")}
 
 with torch.no_grad():
     H = normalise(network.blocks[0](network.stem(x)))
@@ -88,23 +91,24 @@ with torch.no_grad():
     loss_of_activations = F.cross_entropy(rest(network, 0, H), y, reduction="none")
     in_weights, in_activations = [], []
     for _ in range(steps):
-        moved = {
-            name: w + strength * w.std() * torch.randn(w.shape, generator=generator) for name, w in weights.items()
-        }
-        in_weights.append(F.cross_entropy(functional_call(network, moved, (x,)), y) - loss_of_weights)
+        moved = {name: w + strength * w.std() * torch.randn(w.shape, generator=generator)
+                 for name, w in weights.items()}
+        loss = F.cross_entropy(functional_call(network, moved, (x,)), y)
+        in_weights.append(loss - loss_of_weights)
         noise = torch.randn(H.shape, generator=generator)
         logits = rest(network, 0, normalise(H + strength * sigma * noise))
         in_activations.append(F.cross_entropy(logits, y, reduction="none") - loss_of_activations)
-in_weights, in_activations = torch.stack(in_weights), torch.stack(in_activations).flatten()
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), facecolor="white", layout="constrained")
-for ax, change, title in zip(
-    axes, (in_weights, in_activations), ("a step in the weights, for all 64 images", "a step in an image's activations"),
-    strict=True,
+for ax, changes, title in (
+    (axes[0], in_weights, "a step in the weights, for all 64 images"),
+    (axes[1], in_activations, "a step in an image's activations"),
 ):
+    change = torch.stack(changes).flatten()
     ax.hist(change.numpy(), bins=40, color="#0173b2")
     ax.axvline(0, color="black", linewidth=1)
-    ax.set(title=f"{title}\n{(change < 0).float().mean():.0%} of the steps improve", xlabel="change of cross-entropy, nats")
+    ax.set(title=f"{title}\n{(change < 0).float().mean():.0%} of the steps improve",
+           xlabel="change of cross-entropy, nats")
 
 # %% [markdown]
 # Steps to the left of the line are improvements. One strength shows little, though: a space may just want smaller or
@@ -112,16 +116,18 @@ for ax, change, title in zip(
 #
 # ## Dimension, and how many images must be served
 #
-# `framework` repeats this for networks of several widths, which changes the dimension of both spaces, and for several
+# `perturb` repeats this for networks of several widths, which changes the dimension of both spaces, and for several
 # numbers of images. In each case it tries four strengths and reports the one whose best perturbation gains most.
 # One more case is a control: parameters perturbed for *a single image*. It separates the dimension of the space from
 # the burden of sharing it.
 
 # %% mystnb={"figure": {"caption": "Chance of an improvement and best gain of a random perturbation. Band: range over 3 seeds."}, "image": {"alt": "Four panels: chance and size of an improvement, against the dimension of the space and against the number of images served; parameters in orange, activations in blue."}}
-from repsearch import experiments, plots
+from repsearch.reproduce import figures, perturbation
+from repsearch.reproduce.samples import Sample
 
-records = [experiments.framework(rs.load(preset.data, train=200, validation=50, test=50, seed=s), s) for s in range(3)]
-figure = plots.framework(records)
+setup = perturbation.Setup(Sample(preset.data, train=200, validation=50, test=50))
+records = [perturbation.run(setup, s) for s in range(3)]
+figure = figures.perturbation(records)
 
 # %% [markdown]
 # Top: the share of the perturbations that lower the cross-entropy, at the strength that gains most. Bottom: by how much the best of 32 lowers it, as a
@@ -137,32 +143,30 @@ figure = plots.framework(records)
 # The blue line is level by construction: every image has its own activations.
 
 # %%
-from statistics import mean, stdev
-
 from IPython.display import Markdown
 
+from repsearch.reproduce.tables import markdown, mean_std
 
-def value(space: str, images: int, key: str) -> str:
-    found = [
-        100 * point[key] for record in records for point in record["points"]
-        if (point["space"], point["images"], point["width"]) == (space, images, 32)
-    ]
-    return f"{mean(found):.1f} ± {stdev(found):.1f}"
-
-
-rows = [("activations, each image its own", "activations", 1), ("parameters, for one image", "parameters", 1),
-        ("parameters, for 64 images at once", "parameters", 64)]
-table = [f"| {label} | {value(space, n, 'chance')} | {value(space, n, 'gain')} |" for label, space, n in rows]
-Markdown("\n".join(["| width 32, 3 seeds, each at its best strength | a step helps, % | the best gains, % |", "|---|---|---|", *table]))
+rows = []
+for label, space, images in (
+    ("activations, each image its own", "activations", 1),
+    ("parameters, for one image", "parameters", 1),
+    ("parameters, for 64 images at once", "parameters", 64),
+):
+    points = [point for record in records for point in record["points"]
+              if (point["space"], point["images"], point["width"]) == (space, images, 32)]
+    rows.append([label, *(mean_std([100 * p[key] for p in points]) for key in ("chance", "gain"))])
+head = ["width 32, 3 seeds, each at its best strength", "a step helps, %", "the best gains, %"]
+Markdown(markdown(head, rows))
 
 # %% [markdown]
 # ## What the paper says, and what came out
 #
 # The verdicts follow [these rules](../book/claims.md). They are of the same experiment on photographs: CIFAR-10, wider networks
-# (`python -m repsearch reproduce framework`).
+# (`python -m repsearch reproduce perturbation`).
 
 # %% tags=["hide-input"]
-from repsearch.claims import table
+from repsearch.reproduce.page import table
 
 Markdown(table(("2",)))
 
@@ -178,7 +182,7 @@ Markdown(table(("2",)))
 #
 # **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces, for 64
 # images, at the strengths `0.03` and `0.3`. Which space gets further? (It uses `weights`, `H`, `sigma`, `x` and `y` from the
-# second cell above. The two spaces start from different losses, because normalising $H$ scales the logits.)
+# first two cells above. The two spaces start from different losses, because normalising $H$ scales the logits.)
 
 # %% tags=["hide-cell"]
 def climb(strength: float, rounds: int = 15, candidates: int = 24) -> tuple[float, float]:
@@ -187,15 +191,14 @@ def climb(strength: float, rounds: int = 15, candidates: int = 24) -> tuple[floa
     current, here = dict(weights), H.clone()
     loss, losses = loss_of_weights, loss_of_activations.clone()
     for _ in range(rounds):
-        tries = [
-            {n: w + strength * w.std() * torch.randn(w.shape, generator=generator) for n, w in current.items()}
-            for _ in range(candidates)
-        ]
+        tries = [{name: w + strength * w.std() * torch.randn(w.shape, generator=generator)
+                  for name, w in current.items()} for _ in range(candidates)]
         values = torch.stack([F.cross_entropy(functional_call(network, t, (x,)), y) for t in tries])
         if values.min() < loss:
             loss, current = values.min(), tries[int(values.argmin())]
         for _ in range(candidates):
-            moved = normalise(here + strength * sigma * torch.randn(here.shape, generator=generator))
+            noise = torch.randn(here.shape, generator=generator)
+            moved = normalise(here + strength * sigma * noise)
             new = F.cross_entropy(rest(network, 0, moved), y, reduction="none")
             better = new < losses
             here[better], losses[better] = moved[better], new[better]
@@ -212,11 +215,12 @@ with torch.no_grad():
 # **2.** The chance of an improvement tends to one half as the strength goes to zero, in any space. Why? Test it.
 
 # %% tags=["hide-cell"]
-# For small steps the loss is linear, and a linear function goes down along as many directions as it goes up.
+# For small steps the loss is linear, and a linear function goes down along as many directions
+# as it goes up.
 with torch.no_grad():
     for s in (0.3, 0.03, 0.003):
-        tries = [
-            {n: w + s * w.std() * torch.randn(w.shape, generator=generator) for n, w in weights.items()} for _ in range(200)
-        ]
+        tries = [{name: w + s * w.std() * torch.randn(w.shape, generator=generator)
+                  for name, w in weights.items()} for _ in range(200)]
         values = torch.stack([F.cross_entropy(functional_call(network, t, (x,)), y) for t in tries])
-        print(f"strength {s}: {(values < loss_of_weights).float().mean():.0%} of the steps in the weights improve")
+        better = (values < loss_of_weights).float().mean()
+        print(f"strength {s}: {better:.0%} of the steps in the weights improve")

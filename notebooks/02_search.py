@@ -33,9 +33,11 @@ import torch
 import repsearch as rs
 
 preset, seed = rs.presets.named(), 0
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
+data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test,
+               seed=seed)
 network = rs.search_network(data, preset, seed=seed)
-print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chapter takes about a quarter of a minute")
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
+      "this chapter takes about a quarter of a minute")
 
 # %% [markdown]
 # ## The network, and where it is cut
@@ -71,7 +73,9 @@ for kind, groups in (("searched", 1), ("trained", 3)):
 # %%
 import torch.nn.functional as F
 
-filters = rs.networks.whitening_filters(data.train.images)
+from repsearch.airbench import whitening_filters
+
+filters = whitening_filters(data.train.images)
 half = len(filters) // 2  # the second half is the first with the opposite sign
 white = F.conv2d(data.train.images, filters[:half]).permute(1, 0, 2, 3).flatten(1)
 print(((white @ white.T) / white.shape[1]).round(decimals=3))
@@ -84,7 +88,7 @@ print(((white @ white.T) / white.shape[1]).round(decimals=3))
 # $$ f(H) = \log p(y \mid H) = -\,\mathrm{CE}\big(\text{head}(\text{block}_{2}(\cdots\text{block}_{l+1}(H)))\,,\; y\big) $$
 
 # %%
-from repsearch.search import evaluate
+from repsearch.reference import evaluate
 
 H = layers[0][:, None]  # one image, one candidate, channels, height, width
 print(f"fitness of the image's own activations: {evaluate(network, 0, H, label).item():.2f}, "
@@ -100,7 +104,7 @@ print(f"fitness of the image's own activations: {evaluate(network, 0, H, label).
 from matplotlib import pyplot as plt
 
 from repsearch import operators as op
-from repsearch.search import initial_population
+from repsearch.reference import initial_population
 
 generators = op.image_generators(seed, [0])  # one an image, so that no image depends on the others
 population = initial_population(network, image, preset.search, generators)
@@ -109,15 +113,17 @@ print(f"{tuple(population.shape)}, fitness {fitness.min():.2f} to {fitness.max()
 
 
 def show(maps: list[torch.Tensor], titles: list[str], channel: int = 0) -> None:
-    """One channel of several activations, side by side, in the same colours: red above 0, blue below."""
-    figure, axes = plt.subplots(1, len(maps), figsize=(1.7 * len(maps), 2.1), facecolor="white", layout="constrained")
+    """One channel of several activations, in the same colours: red above 0, blue below."""
+    size = (1.7 * len(maps), 2.1)
+    _, axes = plt.subplots(1, len(maps), figsize=size, facecolor="white", layout="constrained")
     for ax, H, title in zip(axes, maps, titles, strict=True):
         ax.imshow(H.reshape(-1, *H.shape[-2:])[channel], cmap="RdBu_r", vmin=-3, vmax=3)
         ax.set_title(title, fontsize=9)
         ax.axis("off")
 
 
-show([op.normalise(layers[0]), *population[0, :4]], ["clean", *(f"candidate {i}" for i in range(4))])
+titles = ["clean", *(f"candidate {i}" for i in range(4))]
+show([op.normalise(layers[0]), *population[0, :4]], titles)
 
 # %% [markdown]
 # ### Select
@@ -127,7 +133,8 @@ show([op.normalise(layers[0]), *population[0, :4]], ["clean", *(f"candidate {i}"
 
 # %%
 parents, kept = op.select(population, fitness, preset.search.parents)
-print(f"{parents.shape[1]} of {population.shape[1]} kept; best before {fitness.max():.4f}, after {kept.max():.4f}")
+print(f"{parents.shape[1]} of {population.shape[1]} kept; "
+      f"best before {fitness.max():.4f}, after {kept.max():.4f}")
 
 # %% [markdown]
 # ### Cross over
@@ -155,8 +162,10 @@ sigma = op.parent_spread(parents, pairs)
 noise = op.draw_noise((3, *parents.shape[2:]), generators)
 refiners = op.mutate(children, sigma, row.strength, noise)
 explorers = op.mutate(children, sigma, row.strength * row.boost, noise)
-show([children[0, 0], refiners[0, 0], explorers[0, 0]], ["mean", "refiner: α", f"explorer: {row.boost:g}α"])
-print(f"the change has {((refiners - children) / sigma).std():.3f} standard deviations; alpha is {row.strength}")
+titles = ["mean", "refiner: α", f"explorer: {row.boost:g}α"]
+show([children[0, 0], refiners[0, 0], explorers[0, 0]], titles)
+change = ((refiners - children) / sigma).std()
+print(f"the change has {change:.3f} standard deviations; alpha is {row.strength}")
 
 # %% [markdown]
 # ### Smooth
@@ -217,47 +226,40 @@ print(op.recentre(logits), op.recentre(logits).softmax(1), logits.softmax(1))
 # And the library's loop. You will find the inner part line for line:
 
 # %% tags=["hide-input"]
-import inspect
-
 from IPython.display import Markdown
 
-from repsearch.search import search_images, search_layer
+from repsearch.reference import search_images, search_layer
+from repsearch.reproduce.tables import code
 
-
-def body(function: object) -> str:
-    """The source of a function without its docstring."""
-    source = inspect.getsource(function)
-    opening = source.index('"""')
-    return source[:opening].rstrip() + "\n" + source[source.index('"""', opening + 3) + 4 :]
-
-
-Markdown(f"```python\n{body(search_layer)}\n```")
+Markdown(code(search_layer))
 
 # %% [markdown]
 # When the generations of a layer are over, the best candidate is fixed, and what the next block makes of it starts the
 # next layer:
 
 # %% tags=["hide-input"]
-Markdown(f"```python\n{body(search_images)}\n```")
+Markdown(code(search_images))
 
 # %% [markdown]
 # Let us run it on some training images and watch the best candidate of each layer.
 
 # %% mystnb={"figure": {"caption": "Cross-entropy of the best candidate against generation. Band: range over 3 seeds."}, "image": {"alt": "Four panels, one a search layer: cross-entropy of the best candidate against generation, never rising."}}
-from repsearch import plots
+from repsearch.reproduce import figures
+from repsearch.reproduce.searches import found_by
 
-found = [rs.search(network, data.train[:24], preset.search, seed=s, progress=False) for s in range(3)]
-curves = [{"cross_entropy": {name: t.cross_entropy(name).mean(0).tolist() for name in t.layers}} for t in found]
-figure = plots.search_curves(curves)
+found = [rs.search(network, data.train[:24], preset.search, seed=s, progress=False)
+         for s in range(3)]
+curves = [found_by(targets) for targets in found]
+figure = figures.search_curves(curves)
 
 # %% tags=["hide-input"]
-from statistics import mean, stdev
+from repsearch.reproduce.tables import markdown, mean_std
 
-lines = ["| 24 images, 3 seeds | before | after |", "|---|---|---|"]
+rows = []
 for name in found[0].layers:
     ends = [[curve["cross_entropy"][name][i] for curve in curves] for i in (0, -1)]
-    lines.append(f"| {name} | " + " | ".join(f"{mean(values):.3f} ± {stdev(values):.3f}" for values in ends) + " |")
-Markdown("\n".join(lines))
+    rows.append([name, *(mean_std(values, 3) for values in ends)])
+Markdown(markdown(["24 images, 3 seeds", "before", "after"], rows))
 
 # %% [markdown]
 # Cross-entropy of the best candidate, averaged over the images; the bands are the range over three seeds. It falls at
@@ -270,16 +272,17 @@ Markdown("\n".join(lines))
 # %% mystnb={"figure": {"caption": "Images, one channel of their own activation, and of their targets. Red is above 0, blue below."}, "image": {"alt": "Rows of maps for six digits: the image, its own activation at block 0, and the searched targets at blocks 0 and 1."}}
 targets = found[0]
 with torch.no_grad():
-    before = network(data.train.images[:24]).softmax(1).gather(1, data.train.labels[:24, None])[:, 0]
-print(f"probability of the label, mean over 24 images: {before.mean():.2f} before, {targets.probability.mean():.2f} after; "
-      f"above one half: {(before > 0.5).sum()} images before, {(targets.probability > 0.5).sum()} after")
+    own, *_, logits = rs.activations(network, data.train.images[:24])
+before = logits.softmax(1).gather(1, data.train.labels[:24, None])[:, 0]
+after = targets.probability
+print(f"probability of the label, mean over 24 images: {before.mean():.2f} before, "
+      f"{after.mean():.2f} after; above one half: {(before > 0.5).sum()} images before, "
+      f"{(after > 0.5).sum()} after")
 
-with torch.no_grad():
-    own = rs.activations(network, data.train.images[:6])[0]
-figure = plots.target_maps(
+figure = figures.target_maps(
     data.pixels(data.train.images[:6]),
-    [("block 0: own", op.normalise(own)[:, 0]), ("block 0: target", targets.read("block0", 0, 6)[:, 0]),
-     ("block 1: target", targets.read("block1", 0, 6)[:, 0])],
+    [("block 0: own", op.normalise(own[:6])[:, 0]),
+     *((f"block {i}: target", targets.read(f"block{i}", 0, 6)[:, 0]) for i in (0, 1))],
     [data.classes[label] for label in data.train.labels[:6]],
 )
 
@@ -291,7 +294,8 @@ figure = plots.target_maps(
 # %%
 for name in targets.layers:
     loss = targets.cross_entropy(name)
-    print(f"{name:<8}a child is the best for {(loss[:, -1] < loss[:, 0]).float().mean():.0%} of the images")
+    overtaken = (loss[:, -1] < loss[:, 0]).float().mean()
+    print(f"{name:<8}a child is the best for {overtaken:.0%} of the images")
 
 # %% [markdown]
 # The reason is a handicap. Children are smoothed, and the first candidates are not. At block 2, where a map has
@@ -321,16 +325,18 @@ print(all(torch.equal(alone.read(name), targets.read(name, 5, 6)) for name in ta
 # | choosing two parents | with replacement | `pairs="distinct"` |
 # | noise on the input | a share of each channel's standard deviation | `input_noise=...` |
 # | first candidates of a layer | normalised like all others | |
-# | initialisation of the head | Kaiming uniform | `head_init="framework"` |
+# | initialisation of the head | Kaiming uniform | `head_init="torch"` |
 #
 # All are arguments of `SearchConfig`, but the last, which belongs to `search_network`. One line tries a reading:
 
 # %%
 from dataclasses import replace
 
-readings = [{}, {"noise": "map"}, {"blurred": "noise"}, {"border": "inside"}, {"refine_from": "parents"}]
+readings = [{}, {"noise": "map"}, {"blurred": "noise"}, {"border": "inside"},
+            {"refine_from": "parents"}]
 for reading in readings:
-    result = rs.search(network, data.train[:8], replace(preset.search, **reading), progress=False)
+    config = replace(preset.search, **reading)
+    result = rs.search(network, data.train[:8], config, progress=False)
     ends = [f"{result.cross_entropy(name)[:, -1].mean():.2f}" for name in result.layers]
     print(f"{reading!s:<28}{'  '.join(ends)}")
 
@@ -362,19 +368,23 @@ for reading in readings:
 
 # %% tags=["hide-cell"]
 for noise in (0.03, 0.3, 1.0):
-    first = initial_population(
-        network, data.train.images[:24], replace(preset.search, input_noise=noise), op.image_generators(0, range(24))
-    )
-    print(f"input_noise {noise}: {-evaluate(network, 0, first, data.train.labels[:24]).amax(1).mean():.2f}")
+    config = replace(preset.search, input_noise=noise)
+    generators = op.image_generators(0, range(24))
+    first = initial_population(network, data.train.images[:24], config, generators)
+    best = evaluate(network, 0, first, data.train.labels[:24]).amax(1)
+    print(f"input_noise {noise}: {-best.mean():.2f}")
 
 # %% [markdown]
 # **2.** The operators also take a wrong label. Search targets for the label "3" on images that show something else.
 
 # %% tags=["hide-cell"]
-wrong = rs.Split(data.train.images[:8], torch.full((8,), 3), data.train.classes, data.train.indices[:8])
+few = data.train[:8]
+wrong = rs.Split(few.images, torch.full((8,), 3), few.classes, few.indices)
 result = rs.search(network, wrong, preset.search, progress=False)
-print(f"probability of label 3: {result.probability.mean():.2f}; of the true labels, above: {targets.probability[:8].mean():.2f}")
-# It does not: an untrained network knows nothing of digits. The label alone says where the search goes.
+print(f"probability of label 3: {result.probability.mean():.2f}; "
+      f"of the true labels, above: {targets.probability[:8].mean():.2f}")
+# It does not: an untrained network knows nothing of digits. The label alone says where the
+# search goes.
 
 # %% [markdown]
 # **3.** Search a network of your own: three blocks of your choice behind a stem, no BatchNorm.
@@ -385,7 +395,9 @@ from torch import nn
 # The head's 8 * 16 inputs are 8 channels of 4x4, what three poolings leave of 32x32.
 torch.manual_seed(0)
 channels = data.train.images.shape[1]
-blocks = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2)) for _ in range(3)]
-mine = rs.Network(nn.Conv2d(channels, 8, 3, padding=1), blocks, nn.Sequential(nn.Flatten(), nn.Linear(8 * 16, 10)))
-result = rs.search(mine, data.train[:8], preset.search, progress=False)
+blocks = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2))
+          for _ in range(3)]
+stem = nn.Conv2d(channels, 8, 3, padding=1)
+head = nn.Sequential(nn.Flatten(), nn.Linear(8 * 16, 10))
+result = rs.search(rs.Network(stem, blocks, head), data.train[:8], preset.search, progress=False)
 print({name: round(result.cross_entropy(name)[:, -1].mean().item(), 2) for name in result.layers})

@@ -36,13 +36,15 @@ from IPython.display import Markdown
 from matplotlib import pyplot as plt
 
 import repsearch as rs
-from repsearch import plots
-from repsearch.records import read_records
-from repsearch.scaling import figure2, figure3
+from repsearch.reproduce import figures
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.samples import Sample
 
 preset, seeds = rs.presets.named(), (0, 1, 2)
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=0)
-print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes about a minute")
+sample = Sample(preset.data, preset.train, preset.validation, preset.test)
+data = sample.load(None, seed=0)
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
+      "this chapter takes about a minute")
 
 # %% [markdown]
 # ## Population and generations
@@ -56,16 +58,18 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this ch
 # **map**, which is what the book preset uses for [learning](04_learning).
 
 # %% mystnb={"figure": {"caption": "Digits, smoothing the whole child. Best cross-entropy against population after all generations (left) and against generation (right), each block searched alone. Bands: range over 3 seeds of network and search."}, "image": {"alt": "Two panels with a curve for each of three blocks, which fall with population and with generations."}}
-readings = {name: replace(preset, search=replace(preset.search, blurred=name)) for name in ("child", "noise")}
-live = {
-    name: [figure2(data, reading, seed, images=8, populations=(12, 24, 48)) for seed in seeds]
-    for name, reading in readings.items()
-}
-figure = plots.figure2(live["child"])
+from repsearch.reproduce.scaling import Figure2, figure2
+
+live = {}
+for name in ("child", "noise"):
+    search = replace(preset.search, blurred=name)
+    setup = Figure2(sample, preset.width, search, images=8, populations=(12, 24, 48))
+    live[name] = [{"points": figure2(data, setup, seed)} for seed in seeds]
+figure = figures.figure2(live["child"])
 plt.show()
 
 # %% mystnb={"figure": {"caption": "The same, smoothing the noise alone."}, "image": {"alt": "Two panels: the curves of blocks 0 and 1 fall far lower than before, that of block 2 hardly."}}
-figure = plots.figure2(live["noise"])
+figure = figures.figure2(live["noise"])
 plt.show()
 
 # %% [markdown]
@@ -77,13 +81,15 @@ plt.show()
 
 # %% mystnb={"figure": {"caption": "CIFAR-100, book preset, smoothing the whole child."}, "image": {"alt": "Two panels: cross-entropy falls steadily with population, and slowly with generations."}}
 book = {name: read_records(f"fig2-cifar100-book-{name}-*") for name in ("child", "noise", "map")}
-schedule = [row["generations"] for row in book["child"][0]["search"]["schedule"]]
-print(f"{book['child'][0]['width']} channels, generations {schedule[:-1]} at blocks 0, 1, 2, {book['child'][0]['images']} images")
-figure = plots.figure2(book["child"])
+settings = book["child"][0]["settings"]
+generations = [row["generations"] for row in settings["search"]["schedule"][:-1]]
+print(f"{settings['width']} channels, generations {generations} at blocks 0, 1, 2, "
+      f"{settings['images']} images")
+figure = figures.figure2(book["child"])
 plt.show()
 
 # %% mystnb={"figure": {"caption": "CIFAR-100, book preset, smoothing the noise alone."}, "image": {"alt": "Two panels: cross-entropy falls steeply along both axes."}}
-figure = plots.figure2(book["noise"])
+figure = figures.figure2(book["noise"])
 plt.show()
 
 # %% [markdown]
@@ -92,27 +98,28 @@ plt.show()
 # chance gives, and what evolution adds.
 
 # %%
-def mean_and_spread(values: list[float]) -> str:
-    t = torch.tensor(values, dtype=torch.float64)
-    return f"{t.mean():.2f} ± {t.std():.2f}" if len(values) > 1 else f"{t.item():.2f}"
+from repsearch.reproduce.tables import markdown, mean_std
 
 
-def evolution(records: list[dict], title: str) -> str:
+def evolution(records: list[dict], title: str) -> list[list[str]]:
     """Rows of a table: best cross-entropy before and after evolution, by block and population."""
     rows = []
     for block in (0, 1, 2):
-        for size in sorted({p["population"] for p in records[0]["points"]}):
-            curves = [p["curve"] for r in records for p in r["points"] if (p["block"], p["population"]) == (block, size)]
-            first, last = mean_and_spread([c[0] for c in curves]), mean_and_spread([c[-1] for c in curves])
-            gain = sum(1 - c[-1] / c[0] for c in curves) / len(curves)
-            rows.append(f"| {title} | {block} | {size} | {first} | {last} | {100 * gain:.0f} % |")
-    return "\n".join(rows)
+        for size in records[0]["settings"]["populations"]:
+            curves = [p["curve"] for r in records for p in r["points"]
+                      if (p["block"], p["population"]) == (block, size)]
+            first, last = (mean_std([curve[i] for curve in curves], 2) for i in (0, -1))
+            gain = sum(1 - curve[-1] / curve[0] for curve in curves) / len(curves)
+            rows.append([title, str(block), str(size), first, last, f"{100 * gain:.0f} %"])
+    return rows
 
 
-head = "| smoothed | block | population | best of the noisy copies | after evolution | evolution removes |\n|---|---|---|---|---|---|\n"
 titles = {"child": "child", "noise": "noise", "map": "noise, a draw a map"}
-table = head + "\n".join(evolution(book[name], titles[name]) for name in book)
-Markdown(table + f"\n\nCIFAR-100, {book['child'][0]['images']} images, {len(book['child'])} seeds; nats; chance is {torch.tensor(100.0).log():.2f}.")
+head = ["smoothed", "block", "population", "best of the noisy copies", "after evolution",
+        "evolution removes"]
+table = markdown(head, [row for name in book for row in evolution(book[name], titles[name])])
+Markdown(f"{table}\n\nCIFAR-100, {settings['images']} images, {len(book['child'])} seeds; nats; "
+         f"chance is {torch.tensor(100.0).log():.2f}.")
 
 # %% [markdown]
 # With the whole child smoothed, a larger population gains no more than the better luck of its first draw. With the noise alone
@@ -121,11 +128,12 @@ Markdown(table + f"\n\nCIFAR-100, {book['child'][0]['images']} images, {len(book
 # draw on; with the noise of every pixel smoothed alone, block 0 does. At the paper's own sizes? One seed, for it takes minutes:
 
 # %%
-paper = {name: read_records(f"fig2-cifar100-paper-{name}-*") for name in readings}
-table = head + "\n".join(evolution(paper[name], titles[name]) for name in paper)
-schedule = [row["generations"] for row in paper["child"][0]["search"]["schedule"]]
-Markdown(table + f"\n\nCIFAR-100, {paper['child'][0]['width']} channels, generations {schedule[:-1]}, "
-         f"{paper['child'][0]['images']} images, {len(paper['child'])} seed; nats.")
+paper = {name: read_records(f"fig2-cifar100-paper-{name}-*") for name in ("child", "noise")}
+table = markdown(head, [row for name in paper for row in evolution(paper[name], titles[name])])
+settings = paper["child"][0]["settings"]
+generations = [row["generations"] for row in settings["search"]["schedule"][:-1]]
+Markdown(f"{table}\n\nCIFAR-100, {settings['width']} channels, generations {generations}, "
+         f"{settings['images']} images, {len(paper['child'])} seed; nats.")
 
 # %% [markdown]
 # At these sizes evolution removes a substantial part with the whole child smoothed, too, most at block 2, and at blocks 0 and 2 a
@@ -142,13 +150,12 @@ Markdown(table + f"\n\nCIFAR-100, {paper['child'][0]['width']} channels, generat
 # counts how many of them are different {cite}`skean2025layer`: $n$ orthogonal solutions give $n$, copies of one give 1.
 
 # %%
-import inspect
-
 from repsearch import measure
+from repsearch.reproduce.tables import code
 
-print(inspect.getsource(measure.cosine_gram).split('"""')[2].rstrip())
-print(inspect.getsource(measure.collision_entropy).split('"""')[2].rstrip())
-print(f"eight orthogonal: {measure.effective_number(torch.eye(8)):.2f}, eight copies: {measure.effective_number(torch.ones(8, 5)):.2f}")
+orthogonal, copies = (measure.effective_number(H) for H in (torch.eye(8), torch.ones(8, 5)))
+print(f"eight orthogonal: {orthogonal:.2f}, eight copies: {copies:.2f}")
+Markdown(code(measure.cosine_gram, measure.collision_entropy))
 
 # %% [markdown]
 # A number like this means little alone. Beside it stands the same number for the best candidates of as many *unrelated*
@@ -156,8 +163,13 @@ print(f"eight orthogonal: {measure.effective_number(torch.eye(8)):.2f}, eight co
 # how similar the solutions are on average, so that random differences count as much as structure.
 
 # %% mystnb={"figure": {"caption": "Digits, smoothing the noise alone: effective number of solutions against independent runs, beside unrelated images. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block; the number grows with runs, and stays below that of unrelated images."}}
-small = [figure3(data, readings["noise"], seed, images=8, runs=8, counts=(2, 4, 8)) for seed in seeds]
-figure = plots.figure3(small)
+from repsearch.config import as_dict
+from repsearch.reproduce.scaling import Figure3, figure3
+
+search = replace(preset.search, blurred="noise")
+setup = Figure3(sample, preset.width, search, images=8, runs=8, counts=(2, 4, 8))
+small = [{"settings": as_dict(setup), "points": figure3(data, setup, seed)} for seed in seeds]
+figure = figures.figure3(small)
 plt.show()
 
 # %% [markdown]
@@ -166,19 +178,21 @@ plt.show()
 
 # %% mystnb={"figure": {"caption": "CIFAR-100, smoothing the noise alone."}, "image": {"alt": "Three panels, one a block: the number against independent runs, for one image and for unrelated images."}}
 runs = read_records("fig3-cifar100-book-noise-*")
-figure = plots.figure3(runs)
+figure = figures.figure3(runs)
 plt.show()
 
 # %%
-most = max(p["runs"] for p in runs[0]["points"] if p["runs"] <= runs[0]["images"])  # for as many unrelated images
-lines = [f"| block | kept of {most} runs | solutions of one image | unrelated images |", "|---|---|---|---|"]
+settings = runs[0]["settings"]
+most = max(n for n in settings["counts"] if n <= settings["images"])  # for as many unrelated images
+rows = []
 for block in (0, 1, 2):
     at = [p for r in runs for p in r["points"] if (p["block"], p["runs"]) == (block, most)]
-    cells = [mean_and_spread([p[key] for p in at]) if all(p[key] is not None for p in at) else "too few images"
-             for key in ("kept", "solutions", "unrelated")]
-    lines.append(f"| {block} | {' | '.join(cells)} |")
-generations = [row["generations"] for row in runs[0]["search"]["schedule"]][:-1]
-Markdown("\n".join(lines) + f"\n\n{runs[0]['width']} channels, generations {generations}, {runs[0]['images']} images, {len(runs)} seeds.")
+    rows.append([str(block), *(mean_std([p[key] for p in at], 2)
+                               for key in ("kept", "solutions", "unrelated"))])
+head = ["block", f"kept of {most} runs", "solutions of one image", "unrelated images"]
+generations = [row["generations"] for row in settings["search"]["schedule"][:-1]]
+Markdown(markdown(head, rows) + f"\n\n{settings['width']} channels, generations {generations}, "
+         f"{settings['images']} images, {len(runs)} seeds.")
 
 # %% [markdown]
 # Solutions of one image are far from as different as those of unrelated images. With the whole child smoothed there is
@@ -190,7 +204,7 @@ Markdown("\n".join(lines) + f"\n\n{runs[0]['width']} channels, generations {gene
 # Verdicts follow [these rules](../book/claims.md).
 
 # %% tags=["hide-input"]
-from repsearch.claims import table
+from repsearch.reproduce.page import table
 
 Markdown(table(("3.2",)))
 
@@ -204,12 +218,14 @@ Markdown(table(("3.2",)))
 # **1.** Is a search of 48 candidates for 20 generations better spent as 24 candidates for 40? Try it at block 0.
 
 # %% tags=["hide-cell"]
-first, *rest = readings["noise"].search.schedule
-longer = replace(readings["noise"], search=replace(readings["noise"].search, schedule=(replace(first, generations=40), *rest)))
-for population, setting in ((48, readings["noise"]), (24, longer)):
-    points = [figure2(data, setting, seed, images=8, populations=(population,))["points"][0] for seed in seeds]
-    print(f"{population} candidates, {len(points[0]['curve']) - 1} generations: "
-          f"{mean_and_spread([p['curve'][-1] for p in points])} nats")
+for population, times in ((48, 1), (24, 2)):
+    config, ends = search.prolonged(times).resized(population), []
+    for seed in seeds:
+        network = rs.search_network(data, preset, seed)
+        found = rs.search(network, data.train[:8], config, seed, progress=False, layers=("block0",))
+        ends.append(found.cross_entropy("block0")[:, -1].mean().item())
+    print(f"{population} candidates, {config.schedule[0].generations} generations: "
+          f"{mean_std(ends, 2)} nats")
 
 # %% [markdown]
 # **2.** What is $N_\text{eff}$ of four pairs of equal solutions, and of eight with a pairwise cosine of one half?
@@ -217,21 +233,19 @@ for population, setting in ((48, readings["noise"]), (24, longer)):
 # %% tags=["hide-cell"]
 pairs = torch.eye(4).repeat(2, 1)
 related = torch.linalg.cholesky(0.5 * torch.eye(8) + 0.5 * torch.ones(8, 8))
-print(f"{measure.effective_number(pairs):.2f}, {measure.effective_number(related):.2f}; 8 / (1 + 7 / 4) = {8 / 2.75:.2f}")
+print(f"{measure.effective_number(pairs):.2f}, {measure.effective_number(related):.2f}; "
+      f"8 / (1 + 7 / 4) = {8 / 2.75:.2f}")
 
 # %% [markdown]
 # **3.** The runs of one image start from different noisy copies. Do the solutions differ because of that, or because evolution drifts apart?
 # Compare the effective number of the best first candidates with that of the solutions.
 
 # %% tags=["hide-cell"]
-from repsearch.engine import KernelEngine
-from repsearch.search import check_fit
-from repsearch.tail import without_identities
-
-config = readings["noise"].search
-network = without_identities(rs.search_network(data, preset))
-brief = replace(config, schedule=tuple(replace(row, generations=1, strength=1e-6) for row in config.schedule))
-for name, setting in (("after one generation without noise", brief), ("solutions", config)):
-    shapes = check_fit(network, data.train, setting)
-    found = torch.stack([KernelEngine(network, setting, run, shapes).search_block(data.train[:8], 0)[0] for run in range(8)])
+network = rs.search_network(data, preset)
+brief = replace(search, schedule=tuple(
+    replace(row, generations=1, strength=1e-6) for row in search.schedule))
+for name, config in (("after one generation without noise", brief), ("solutions", search)):
+    runs = [rs.search(network, data.train[:8], config, run, progress=False, layers=("block0",))
+            for run in range(8)]
+    found = torch.stack([targets.read("block0") for targets in runs])
     print(f"{name}: {sum(measure.effective_number(found[:, i]) for i in range(8)) / 8:.2f}")

@@ -28,11 +28,11 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
 # %%
-
 import repsearch as rs
 
 preset, seed = rs.presets.named(), 0
-print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chapter takes about a minute")
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
+      "this chapter takes about a minute")
 
 # %% [markdown]
 # ## Search once, keep the targets
@@ -44,15 +44,18 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chap
 import tempfile
 from pathlib import Path
 
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
+data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test,
+               seed=seed)
 network = rs.search_network(data, preset, seed=seed)
 folder = Path(tempfile.mkdtemp()) / "targets"
 targets = rs.search(network, data.train, preset.search, seed=seed, store=folder, progress=False)
 
 for name in targets.layers:
     loss = targets.cross_entropy(name).mean(0)
-    print(f"{name:<8}{targets.shape(name)!s:<14}cross-entropy {loss[0]:.2f} before search, {loss[-1]:.2f} after")
-print(*sorted(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB" for path in folder.iterdir()), sep="\n")
+    print(f"{name:<8}{targets.shape(name)!s:<14}"
+          f"cross-entropy {loss[0]:.2f} before search, {loss[-1]:.2f} after")
+for path in sorted(folder.iterdir()):
+    print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
 
 # %% [markdown]
 # ## The objective
@@ -69,21 +72,12 @@ print(*sorted(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB" for path in fol
 # The stop-gradient $\mathrm{sg}$ is what keeps classification out of the body. Beside it, the code:
 
 # %% tags=["hide-input"]
-import inspect
-
 from IPython.display import Markdown
 
-from repsearch.learn import objective, objective_parts
+from repsearch.learning import objective, objective_parts
+from repsearch.reproduce.tables import code
 
-
-def body(function: object) -> str:
-    """The source of a function without its docstring."""
-    source = inspect.getsource(function)
-    opening = source.index('"""')
-    return source[:opening].rstrip() + "\n" + source[source.index('"""', opening + 3) + 4 :]
-
-
-Markdown(f"```python\n{body(objective_parts)}\n\n{body(objective)}\n```")
+Markdown(code(objective_parts, objective))
 
 # %% [markdown]
 # We read the squared norm as a mean over a layer's elements, so that layers of different sizes count alike;
@@ -98,7 +92,8 @@ wanted = [targets.read(name, 0, 50) for name in targets.layers]
 parts = objective_parts(layers, wanted, preset.learn)
 parts["head"].backward()
 in_body = [p.grad for p in model.blocks.parameters() if p.grad is not None and p.grad.any()]
-print(f"body: {len(in_body)} parameters with a gradient; head: {model.head[1].weight.grad.norm():.3f}")
+print(f"body: {len(in_body)} parameters with a gradient; "
+      f"head: {model.head[1].weight.grad.norm():.3f}")
 
 # %% [markdown]
 # **What lambda does.** No parameter feels both terms. Under plain SGD, $\lambda$ therefore only multiplies the learning
@@ -112,7 +107,8 @@ for weight in (0.03, 0.06):
     model.zero_grad()
     layers = rs.activations(model, data.train.images[:50], sever_head=True)
     objective(objective_parts(layers, wanted, config), config).backward()
-    print(f"lambda {weight}: head {model.head[1].weight.grad.norm():.5f}, body {model.blocks[0][0][0].weight.grad.norm():.5f}")
+    head, body = (part.weight.grad.norm() for part in (model.head[1], model.blocks[0][0][0]))
+    print(f"lambda {weight}: head {head:.5f}, body {body:.5f}")
 
 # %% [markdown]
 # ## Train it, and its rival
@@ -124,15 +120,17 @@ for weight in (0.03, 0.06):
 # %%
 searched, rival, untrained = (rs.learn_network(data, preset, seed=seed) for _ in range(3))
 history = rs.learn(searched, data, targets, preset.learn, seed=seed, progress=False)
-rival_history = rs.learn(rival, data, None, preset.baseline, seed=seed, progress=False)
+rival_history = rs.fit(
+    rival, data, rs.methods.Backprop(), preset.baseline, seed=seed, progress=False)
 
 # %% mystnb={"figure": {"caption": "Validation accuracy against epoch, one seed."}, "image": {"alt": "Validation accuracy against epoch for one seed: SGD above search-based, both above the dotted line of an untrained network."}}
 from matplotlib import pyplot as plt
 
-from repsearch import plots
+from repsearch.reproduce import figures
 
 curves = {"search-based": history.validation_accuracy, "SGD": rival_history.validation_accuracy}
-figure = plots.learning_curves([{"validation_accuracy": curves, "accuracy": {"untrained": rs.accuracy(untrained, data.test)}}])
+chance = {"untrained": rs.accuracy(untrained, data.test)}
+figure = figures.learning_curves([{"validation_accuracy": curves, "accuracy": chance}])
 plt.show()
 
 # %% [markdown]
@@ -148,7 +146,8 @@ for name, losses in history.parts.items():
 # gets lower than that on training images, but stays far from 0:
 
 # %%
-print({name: round(targets.read(name).var(0, correction=0).mean().item(), 2) for name in targets.layers[:-1]})
+for name in targets.layers[:-1]:
+    print(f"{name:<8}{targets.read(name).var(0, correction=0).mean():.2f}")
 
 # %% [markdown]
 # ## The control that matters
@@ -160,27 +159,14 @@ print({name: round(targets.read(name).var(0, correction=0).mean().item(), 2) for
 # every seed takes other images, another network and another search.
 
 # %%
+from repsearch.reproduce.runs import Run
+from repsearch.reproduce.tables import TEST, of_variants
 
-from IPython.display import Markdown
-
-from repsearch.evidence import spread
-from repsearch.trainings import train
-
-names = ("search", "untrained-body", "class-means")
-live, store = [], Path(tempfile.mkdtemp())
-for s in range(3):
-    digits = rs.load(preset.data, train=100, validation=100, test=preset.test, seed=s)
-    live += [train(digits, preset, name, s, store) for name in names]
-
-
-def accuracy_of(records: list[dict], name: str) -> list[float]:
-    """Test accuracy of a variant in percent, one a seed."""
-    return [100 * r["test_accuracy"] for r in records if r["variant"] == name]
-
-
-titles = {r["variant"]: r["what"] for r in live}
-lines = ["| digits, 3 seeds | test accuracy, % |", "|---|---|"]
-Markdown("\n".join(lines + [f"| {titles[name]} | {spread(accuracy_of(live, name))} |" for name in names]))
+names = ("search-based", "untrained-body", "class-means")
+store = Path(tempfile.mkdtemp())  # keeps the searches that the three share
+live = [Run("training", preset.data, preset.name, name, s, train=100).compute(store=store)
+        for s in range(3) for name in names]
+Markdown(of_variants(live, names, [TEST]) + "\n\nDigits, 3 seeds.")
 
 # %% [markdown]
 # Own targets do better than an untrained body, and class means better still; but with so few digits, look at the spread of
@@ -194,36 +180,29 @@ Markdown("\n".join(lines + [f"| {titles[name]} | {spread(accuracy_of(live, name)
 # tried with two learning rates of the head.
 
 # %% mystnb={"figure": {"caption": "CIFAR-10, no augmentation: test accuracy. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy: search-based training with two rates of the head, SGD at three depths, and three controls."}}
-from repsearch.claims import NAMES
-from repsearch.records import read_records
-from repsearch.trainings import TABLE1, TABLE2
+from repsearch.reproduce.claims import NAMES
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.variants import TABLE1, TABLE2, VARIANTS
 
 book = {key: read_records(f"training-{key}-book-*") for key in NAMES}
-figure = plots.scores(book["cifar10"], tuple(TABLE1))
+figure = figures.scores(book["cifar10"], tuple(TABLE1))
 plt.show()
 
 # %%
-from repsearch.evidence import SEARCH_BASED, SGD, best
+from repsearch.reproduce.tables import cell, differences, markdown, mean_std, of_variant
+from repsearch.reproduce.training_claims import SEARCH_BASED, SGD, best
 
 (paper,) = read_records("paper")
-
-
-def rows(names: tuple[str, ...], keys: tuple[str, ...]) -> list[str]:
-    """A row a variant, a column a data set."""
-    return [f"| {next(r['what'] for r in book[keys[0]] if r['variant'] == name)} | "
-            + " | ".join(spread(accuracy_of(book[key], name)) for key in keys) + " |" for name in names]
-
-
-keys = tuple(NAMES)
-lines = ["| test accuracy, % | " + " | ".join(NAMES.values()) + " |", "|---|---|---|---|", *rows(tuple(TABLE1), keys)]
-rivals, ours = ([accuracy_of(book[key], best(key, names)) for key in keys] for names in (SGD, SEARCH_BASED))
-behind = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(rivals, ours, strict=True)]
-lines += ["| **best SGD** | " + " | ".join(map(spread, rivals)) + " |",
-          "| **best search-based** | " + " | ".join(map(spread, ours)) + " |",
-          "| **behind by** | " + " | ".join(map(spread, behind)) + " |",
-          "| *paper: SGD* | " + " | ".join("{} ± {}".format(*paper["table1"][key]["SGD"]) for key in keys) + " |",
-          "| *paper: search-based* | " + " | ".join("{} ± {}".format(*paper["table1"][key]["search-based"]) for key in keys) + " |"]
-Markdown("\n".join(lines) + f"\n\nMean ± std of 3 seeds; {book['cifar10'][0]['train']:,} training images, {book['cifar10'][0]['width']} channels. "
+rows = [[VARIANTS[name].what, *(cell(book[key], name, TEST) for key in NAMES)] for name in TABLE1]
+rivals, ours = ([of_variant(book[key], best(key, names), TEST) for key in NAMES]
+                for names in (SGD, SEARCH_BASED))
+rows += [["**best SGD**", *map(mean_std, rivals)], ["**best search-based**", *map(mean_std, ours)],
+         ["**behind by**", *map(mean_std, map(differences, rivals, ours))]]
+rows += [[f"*paper: {name}*", *("{} ± {}".format(*paper["table1"][key][name]) for key in NAMES)]
+         for name in ("SGD", "search-based")]
+settings = book["cifar10"][0]["settings"]
+Markdown(markdown(["test accuracy, %", *NAMES.values()], rows) + "\n\nMean ± std of 3 seeds; "
+         f"{settings['sample']['train']:,} training images, {settings['width']} channels. "
          "The paper's rows are of all images and 256 channels.")
 
 # %% [markdown]
@@ -246,11 +225,12 @@ Markdown("\n".join(lines) + f"\n\nMean ± std of 3 seeds; {book['cifar10'][0]['t
 
 # %%
 keys = ("cifar10", "cifar100")
-lines = ["| test accuracy, % | CIFAR-10 | CIFAR-100 |", "|---|---|---|", *rows((*TABLE2, "search", "sgd2"), keys)]
-lines[-2:] = [line.replace(" |", ", not augmented |", 1) for line in lines[-2:]]
-lines[-1] += "\n" + "\n".join(f"| *paper: {name}* | " + " | ".join("{} ± {}".format(*paper["table2"][key][name]) for key in keys) + " |"
-                               for name in ("SGD", "all layers", "skip block 0"))
-Markdown("\n".join(lines))
+titles = {**{name: variant.what for name, variant in TABLE2.items()},
+          **{name: f"{VARIANTS[name].what}, not augmented" for name in ("search-based", "sgd2")}}
+rows = [[title, *(cell(book[key], name, TEST) for key in keys)] for name, title in titles.items()]
+rows += [[f"*paper: {name}*", *("{} ± {}".format(*paper["table2"][key][name]) for key in keys)]
+         for name in ("SGD", "all layers", "skip block 0")]
+Markdown(markdown(["test accuracy, %", *(NAMES[key] for key in keys)], rows))
 
 # %% [markdown]
 # On CIFAR-10 the paper's order holds in every seed: without a target on block 0 the network does better. On CIFAR-100 the two
@@ -263,12 +243,18 @@ Markdown("\n".join(lines))
 # (`python -m repsearch reproduce tuning`).
 
 # %%
-tried = [r for r in book["cifar10"] if r["seed"] == 0 and (r["test_accuracy"] is None or r["variant"] == "search")]
-lines = ["| CIFAR-10, one seed | rate of the body | weight of the head | validation accuracy, % |", "|---|---|---|---|"]
-lines += [f"| {r['what'].split(',')[0]}, {2 * r['groups']} convolutions | {r['learn']['learning_rate']:g} | "
-          f"{format(r['learn']['head_weight'], '.2g') if r['search'] else ''} | {100 * max(r['validation_accuracy']):.1f} |"
-          for r in sorted(tried, key=lambda r: (r["search"] is None, r["groups"], r["learn"]["learning_rate"], r["learn"]["head_weight"]))]
-Markdown("\n".join(lines))
+from repsearch.reproduce.tables import VALIDATION
+
+rows = []
+for r in book["cifar10"]:
+    if r["seed"] == 0 and (r["test_accuracy"] is None or r["variant"] == "search-based"):
+        groups, fit = r["settings"]["groups"], r["settings"]["fit"]
+        rate, head = fit["learning_rate"], fit.get("head_weight")  # SGD has no weight of the head
+        title = f"{'search-based' if head else 'SGD'}, {2 * groups} convolutions"
+        rows.append(((not head, groups, rate, head), [
+            title, f"{rate:g}", f"{head:.2g}" if head else "", f"{VALIDATION.value(r):.1f}"]))
+head = ["CIFAR-10, one seed", "rate of the body", "weight of the head", VALIDATION.title]
+Markdown(markdown(head, [row for _, row in sorted(rows, key=lambda row: row[0])]))
 
 # %% [markdown]
 # SGD got the best of these rates at each depth, and search-based training the best of the body's. A slower head did slightly better,
@@ -280,15 +266,17 @@ Markdown("\n".join(lines))
 # How much of the targets' variance lies between the classes, rather than between images and their searches?
 
 # %%
-from repsearch.evidence import trainings
+from repsearch.reproduce.training_claims import FEW, tested, trainings
 
-lines = ["| share of variance between classes, % | block 0 | block 1 | block 2 | logits |", "|---|---|---|---|---|"]
+rows = []
 for key, title in NAMES.items():
-    shares = [r["found"]["between_class_share"] for r in trainings(key, "search")]
-    lines.append(f"| {title} | " + " | ".join(spread([100 * share[layer] for share in shares]) for layer in shares[0]) + " |")
-images = book["cifar10"][0]["train"]
-Markdown("\n".join(lines) + f"\n\nTargets that know nothing of the label would have {100 * 9 / (images - 1):.1f} % "
-         f"with 10 classes and {100 * 99 / (images - 1):.1f} % with 100.")
+    shares = [r["found"]["between_class_share"] for r in trainings(key, "search-based")]
+    rows.append([title, *(mean_std([100 * share[layer] for share in shares])
+                          for layer in shares[0])])
+head = ["share of variance between classes, %", "block 0", "block 1", "block 2", "logits"]
+chance = [100 * (classes - 1) / (settings["sample"]["train"] - 1) for classes in (10, 100)]
+Markdown(markdown(head, rows) + "\n\nTargets that know nothing of the label would have "
+         f"{chance[0]:.1f} % with 10 classes and {chance[1]:.1f} % with 100.")
 
 # %% [markdown]
 # At the first two blocks most of the variance lies within the classes. Part of it is the image, which the network sees
@@ -297,13 +285,13 @@ Markdown("\n".join(lines) + f"\n\nTargets that know nothing of the label would h
 # first. The second is here:
 
 # %%
-lines = ["| CIFAR-10, test accuracy, % | search-based | SGD, 2 convolutions | behind |", "|---|---|---|---|"]
-for kind in ("study", "training"):
-    records = read_records(f"{kind}-cifar10-book-*")
-    ours, rival = accuracy_of(records, "search"), accuracy_of(records, "sgd2")
-    gap = [a - b for a, b in zip(rival, ours, strict=True)]
-    lines.append(f"| {records[0]['train']:,} images | {spread(ours)} | {spread(rival)} | {spread(gap)} |")
-Markdown("\n".join(lines))
+rows = []
+for train in (FEW, None):  # None is the preset's number
+    ours, rival = (tested("cifar10", name, train) for name in ("search-based", "sgd2"))
+    images = train or settings["sample"]["train"]
+    rows.append([f"{images:,} images", *map(mean_std, (ours, rival, differences(rival, ours)))])
+Markdown(markdown(
+    ["CIFAR-10, test accuracy, %", "search-based", "SGD, 2 convolutions", "behind"], rows))
 
 # %% [markdown]
 # The other way round. With few images the two trainings are level; with four times as many, both gain, and SGD gains far more.
@@ -315,7 +303,7 @@ Markdown("\n".join(lines))
 # Verdicts follow [these rules](../book/claims.md).
 
 # %% tags=["hide-input"]
-from repsearch.claims import table
+from repsearch.reproduce.page import table
 
 Markdown(table(("4.1", "4.3")))
 
@@ -331,7 +319,8 @@ Markdown(table(("4.1", "4.3")))
 
 # %% tags=["hide-cell"]
 skipping = rs.learn_network(data, preset, seed=seed)
-skipped = rs.learn(skipping, data, targets, replace(preset.learn, skip=("block0",)), seed=seed, progress=False)
+config = replace(preset.learn, skip=("block0",))
+skipped = rs.learn(skipping, data, targets, config, seed=seed, progress=False)
 print(f"validation accuracy: all layers {max(history.validation_accuracy):.3f}, "
       f"skip block 0 {max(skipped.validation_accuracy):.3f} (one seed)")
 
@@ -341,5 +330,7 @@ print(f"validation accuracy: all layers {max(history.validation_accuracy):.3f}, 
 # %% tags=["hide-cell"]
 for groups_a_block in (1, 2, 3):
     model = rs.learn_network(data, preset, seed=seed, groups=groups_a_block)
-    result = rs.learn(model, data, None, preset.baseline, seed=seed, progress=False)
-    print(f"{2 * groups_a_block} convolutions a block: validation accuracy {max(result.validation_accuracy):.3f} (one seed)")
+    result = rs.fit(
+        model, data, rs.methods.Backprop(), preset.baseline, seed=seed, progress=False)
+    print(f"{2 * groups_a_block} convolutions a block: "
+          f"validation accuracy {max(result.validation_accuracy):.3f} (one seed)")

@@ -28,55 +28,44 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
 # %%
-from dataclasses import replace
-
 import repsearch as rs
-from repsearch.trainings import VARIANTS, train
+from repsearch.reproduce.runs import Run
+from repsearch.reproduce.variants import VARIANTS
 
-preset, seeds = replace(rs.presets.named(), train=100, validation=100), (0, 1, 2)  # few images, to be quick
-print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes half a minute")
+preset, seeds = rs.presets.named(), (0, 1, 2)
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
+      "this chapter takes half a minute")
 
 # %% [markdown]
 # ## One search, one training
 #
-# `train` searches, trains on the targets, and measures; a *variant* says what is changed. Here are the variants of
+# A `Run` searches, trains on the targets, and measures; a *variant* says what is changed. Here are the variants of
 # Figure 4: the population, or the generations of every layer, times some factor.
 
 # %%
-for name in ("search", "population-x0.25", "population-x2", "generations-x0.25", "generations-x2"):
-    change = VARIANTS[name].search
-    search = change(preset.search) if change else preset.search
-    print(f"{name:<18} {search.population:>4} candidates, generations {[row.generations for row in search.schedule]}")
+names = ("population-x0.25", "generations-x0.25", "search-based", "population-x2", "generations-x2")
+for name in names:
+    search = VARIANTS[name].setup(preset).searched.search
+    generations = [row.generations for row in search.schedule]
+    print(f"{name:<18} {search.population:>4} candidates, generations {generations}")
 
 # %% [markdown]
 # Now the populations, on digits. All else stays: the images, the network, the training. What changes is how good the
 # targets are. Block 0, searched first and longest, stands for the fit of the whole search.
 
 # %%
-live = []
-for seed in seeds:
-    data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
-    live += [train(data, preset, name, seed) for name in ("population-x0.25", "search", "population-x2")]
+populations = ("population-x0.25", "search-based", "population-x2")
+live = [Run("training", preset.data, preset.name, name, seed, train=100).compute()
+        for seed in seeds for name in populations]  # few images, to be quick
 
 # %%
 from IPython.display import Markdown
 
-from repsearch.evidence import spread
+from repsearch.reproduce.tables import LOSS, SHARE0, VALIDATION, of_variants
 
-
-def rows(records: list[dict], names: tuple[str, ...]) -> str:
-    """A table of variants: what search reached, and what learning made of it."""
-    lines = ["| | cross-entropy of block 0, nats | share of its variance between classes, % | validation accuracy, % |",
-             "|---|---|---|---|"]
-    for name in names:
-        chosen = [r for r in records if r["variant"] == name]
-        lines.append(f"| {'base' if name == 'search' else chosen[0]['what']} | {spread([r['found']['cross_entropy']['block0'][1] for r in chosen], 2)} | "
-                     f"{spread([100 * r['found']['between_class_share']['block0'] for r in chosen])} | "
-                     f"{spread([100 * max(r['validation_accuracy']) for r in chosen])} |")
-    return "\n".join(lines)
-
-
-Markdown(rows(live, ("population-x0.25", "search", "population-x2")) + f"\n\nDigits, {len(seeds)} seeds, mean ± std.")
+columns = [LOSS, SHARE0, VALIDATION]
+Markdown(of_variants(live, populations, columns, base="search-based")
+         + f"\n\nDigits, {len(seeds)} seeds, mean ± std.")
 
 # %% [markdown]
 # A quarter of the candidates costs both fit and accuracy. Twice as many fit slightly better; what that does to accuracy
@@ -94,21 +83,24 @@ Markdown(rows(live, ("population-x0.25", "search", "population-x2")) + f"\n\nDig
 # %% mystnb={"figure": {"caption": "CIFAR-10: validation accuracy (top) and cross-entropy of block 0 after search (bottom), against population (left) and generations (right). Bands: range over 3 seeds."}, "image": {"alt": "Four panels: accuracy against population and against generations on top, the cross-entropy that search reached below."}}
 from matplotlib import pyplot as plt
 
-from repsearch import plots
-from repsearch.records import read_records
+from repsearch.reproduce import figures
+from repsearch.reproduce.training_claims import FEW, trainings
 
-book = {name: read_records(f"study-{name}-book-*") for name in ("cifar10", "cifar100")}
-figure = plots.figure4(book["cifar10"])
+book = {key: [record for name in names for record in trainings(key, name, FEW)]
+        for key in ("cifar10", "cifar100")}
+figure = figures.figure4(book["cifar10"])
 plt.show()
 
 # %% mystnb={"figure": {"caption": "The same for CIFAR-100."}, "image": {"alt": "Four panels as before, for CIFAR-100."}}
-figure = plots.figure4(book["cifar100"])
+figure = figures.figure4(book["cifar100"])
 plt.show()
 
 # %%
-names = ("population-x0.25", "generations-x0.25", "search", "population-x2", "generations-x2")
-Markdown("\n\n".join(f"**{title}**, {book[key][0]['train']} images, {len(seeds)} seeds\n\n{rows(book[key], names)}"
-                     for key, title in (("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"))))
+from repsearch.reproduce.claims import NAMES
+
+Markdown("\n\n".join(
+    f"**{NAMES[key]}**, {FEW} images, {len(seeds)} seeds\n\n"
+    + of_variants(records, names, columns, base="search-based") for key, records in book.items()))
 
 # %% [markdown]
 # The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are not: from point to
@@ -122,7 +114,7 @@ Markdown("\n\n".join(f"**{title}**, {book[key][0]['train']} images, {len(seeds)}
 # Verdicts follow [these rules](../book/claims.md).
 
 # %% tags=["hide-input"]
-from repsearch.claims import table
+from repsearch.reproduce.page import table
 
 Markdown(table(("4.4",)))
 
@@ -137,10 +129,13 @@ Markdown(table(("4.4",)))
 # one by one.
 
 # %% tags=["hide-cell"]
-for key in book:
-    by_name = {name: [100 * max(r["validation_accuracy"]) for r in book[key] if r["variant"] == name] for name in names}
-    gained = [a - b for a, b in zip(by_name["generations-x2"], by_name["population-x2"], strict=True)]
-    print(f"{key}: generations minus population, points, seed by seed: {[round(value, 1) for value in gained]}")
+from repsearch.reproduce.tables import differences, of_variant
+
+for key, records in book.items():
+    longer, larger = (of_variant(records, name, VALIDATION)
+                      for name in ("generations-x2", "population-x2"))
+    gained = [round(value, 1) for value in differences(longer, larger)]
+    print(f"{key}: generations minus population, points, seed by seed: {gained}")
 
 # %% [markdown]
 # **2.** Which number of the targets goes with accuracy: the cross-entropy that search reached, or the share of variance between
@@ -149,18 +144,16 @@ for key in book:
 # %% tags=["hide-cell"]
 import torch
 
-chosen = [r for r in book["cifar10"] if r["variant"] in names]
-accuracy = [max(r["validation_accuracy"]) for r in chosen]
-for name, values in (("cross-entropy of block 0", [r["found"]["cross_entropy"]["block0"][1] for r in chosen]),
-                     ("share between classes", [r["found"]["between_class_share"]["block0"] for r in chosen])):
-    print(f"{name}: correlation with accuracy {torch.corrcoef(torch.tensor([accuracy, values]))[0, 1]:.2f}")
+accuracy = [VALIDATION.value(record) for record in book["cifar10"]]
+for title, column in (("cross-entropy of block 0", LOSS), ("share between classes", SHARE0)):
+    pair = torch.tensor([accuracy, [column.value(record) for record in book["cifar10"]]])
+    print(f"{title}: correlation with accuracy {torch.corrcoef(pair)[0, 1]:.2f}")
 
 # %% [markdown]
 # **3.** Is the best search for the *search* also the best for *learning*? On the digits, search far longer with `generations-x2` and
 # with a quarter, and compare both columns.
 
 # %% tags=["hide-cell"]
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=0)
 for name in ("generations-x0.25", "generations-x2"):
-    r = train(data, preset, name, 0)
-    print(f"{name}: cross-entropy {r['found']['cross_entropy']['block0'][1]:.2f}, accuracy {max(r['validation_accuracy']):.3f}")
+    r = Run("training", preset.data, preset.name, name, 0, train=100).compute()
+    print(f"{name}: cross-entropy {LOSS.value(r):.2f}, accuracy {VALIDATION.value(r):.1f} %")

@@ -33,11 +33,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import repsearch as rs
-from repsearch.trainings import train
+from repsearch.reproduce.trainings import run
+from repsearch.reproduce.variants import VARIANTS
 
 seeds = (0, 1, 2)
-preset = replace(rs.presets.named(), train=100, validation=100, groups=1)  # few images; both trainings as deep as the search
-print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes half a minute")
+preset = replace(rs.presets.named(), train=100, validation=100)  # few images, to be quick
+preset = replace(preset, groups=1)  # both trainings as deep as the search
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
+      "this chapter takes half a minute")
 
 # %% [markdown]
 # ## Three trainings to compare
@@ -50,10 +53,12 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this ch
 # are: it begins as a twin of the network that was searched, and a search starts from that network's activations.
 
 # %%
-live, store = [], Path(tempfile.mkdtemp())  # the three need the same searches: the store keeps them
+names, live = ("search-based", "sgd2", "other"), []
+store = Path(tempfile.mkdtemp())  # the three need the same searches: the store keeps them
 for seed in seeds:
-    data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
-    live += [train(data, preset, name, seed, store) for name in ("search", "sgd2", "other")]
+    for name in names:
+        results = run(VARIANTS[name].setup(preset), seed, store=store)
+        live.append({"variant": name, **results})
 
 # %% [markdown]
 # ## Distance to the targets
@@ -68,11 +73,13 @@ for seed in seeds:
 import torch
 from matplotlib import pyplot as plt
 
-from repsearch import measure, plots
+from repsearch import measure
+from repsearch.reproduce import figures
 
 H = torch.randn(4, 8, 5, 5, generator=torch.Generator().manual_seed(0))
-print(f"to itself {measure.cosine_distance(H, 2 * H).mean().abs():.2f}, to unrelated maps {measure.cosine_distance(H, H.roll(1, 0)).mean():.2f}")
-figure = plots.figure5(live)
+itself, unrelated = (measure.cosine_distance(H, other).mean() for other in (2 * H, H.roll(1, 0)))
+print(f"to itself {itself.abs():.2f}, to unrelated maps {unrelated:.2f}")
+figure = figures.figure5(live)
 plt.show()
 
 # %% [markdown]
@@ -82,15 +89,15 @@ plt.show()
 # CIFAR-10 and CIFAR-100 at the book preset (`python -m repsearch reproduce fig5`):
 
 # %% mystnb={"figure": {"caption": "CIFAR-10: cosine distance to the searched targets of validation images against epoch."}, "image": {"alt": "Three panels, one a block, with the distances of search-based training, SGD and two controls."}}
-from repsearch.records import read_records
+from repsearch.reproduce.training_claims import trainings
 
-book = {key: [record for name in ("search", "sgd2", "other") for record in read_records(f"training-{key}-book-{name}-[0-9]")]
+book = {key: [record for name in names for record in trainings(key, name)]
         for key in ("cifar10", "cifar100")}
-figure = plots.figure5(book["cifar10"])
+figure = figures.figure5(book["cifar10"])
 plt.show()
 
 # %% mystnb={"figure": {"caption": "The same for CIFAR-100."}, "image": {"alt": "Three panels, one a block, as before."}}
-figure = plots.figure5(book["cifar100"])
+figure = figures.figure5(book["cifar100"])
 plt.show()
 
 # %% [markdown]
@@ -109,19 +116,19 @@ plt.show()
 # with the classes shuffled: only what lies *below* it is order by class.
 
 # %% mystnb={"figure": {"caption": "CIFAR-10: within-class entropy of validation images against epoch (the paper's Figure 6). Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
-figure = plots.entropies(book["cifar10"], "within")
+figure = figures.entropies(book["cifar10"], "within")
 plt.show()
 
 # %% mystnb={"figure": {"caption": "CIFAR-10: between-class entropy (the paper's Figure 7)."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
-figure = plots.entropies(book["cifar10"], "between")
+figure = figures.entropies(book["cifar10"], "between")
 plt.show()
 
 # %% mystnb={"figure": {"caption": "CIFAR-100: within-class entropy."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
-figure = plots.entropies(book["cifar100"], "within")
+figure = figures.entropies(book["cifar100"], "within")
 plt.show()
 
 # %% mystnb={"figure": {"caption": "CIFAR-100: between-class entropy."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
-figure = plots.entropies(book["cifar100"], "between")
+figure = figures.entropies(book["cifar100"], "between")
 plt.show()
 
 # %% [markdown]
@@ -133,14 +140,21 @@ plt.show()
 # %%
 from IPython.display import Markdown
 
-from repsearch.evidence import followed, spread
+from repsearch.reproduce.model_claims import followed
+from repsearch.reproduce.tables import differences, markdown, mean_std
 
-lines = ["| CIFAR-10, after the last epoch, nats | within | spread: within, classes shuffled | order by class: the difference | between |", "|---|---|---|---|---|"]
-for variant, title, epoch in (("search", "untrained", 0), ("search", "search-based", -1), ("sgd2", "SGD", -1)):
-    values = [followed("cifar10", variant, key, epoch) for key in ("within", "within_shuffled", "between")]
-    values.insert(2, [[b - a for a, b in zip(*rows, strict=True)] for rows in zip(values[0], values[1], strict=True)])
-    lines += [f"| {title}, block {block} | {' | '.join(spread(value[block], 2) for value in values)} |" for block in range(3)]
-Markdown("\n".join(lines))
+rows = []
+for variant, title, epoch in (
+    ("search-based", "untrained", 0), ("search-based", "search-based", -1), ("sgd2", "SGD", -1),
+):
+    within, shuffled, between = (followed("cifar10", variant, key, epoch)
+                                 for key in ("within", "within_shuffled", "between"))
+    values = (within, shuffled, list(map(differences, shuffled, within)), between)
+    rows += [[f"{title}, block {block}", *(mean_std(value[block], 2) for value in values)]
+             for block in range(3)]
+head = ["CIFAR-10, after the last epoch, nats", "within", "spread: within, classes shuffled",
+        "order by class: the difference", "between"]
+Markdown(markdown(head, rows))
 
 # %% [markdown]
 # ## What the paper says, and what came out
@@ -148,7 +162,7 @@ Markdown("\n".join(lines))
 # Verdicts follow [these rules](../book/claims.md).
 
 # %% tags=["hide-input"]
-from repsearch.claims import table
+from repsearch.reproduce.page import table
 
 Markdown(table(("4.5", "B")))
 
@@ -165,9 +179,11 @@ Markdown(table(("4.5", "B")))
 
 # %% tags=["hide-cell"]
 for block in range(3):
-    start, own, other = (followed("cifar10", variant, "distance", epoch)[block]
-                         for variant, epoch in (("search", 0), ("search", -1), ("other", -1)))
-    print(f"block {block}: from {spread(start, 2)} untrained to {spread(own, 2)}; trained on others' targets {spread(other, 2)}")
+    start, own, other = (
+        followed("cifar10", variant, "distance", epoch)[block]
+        for variant, epoch in (("search-based", 0), ("search-based", -1), ("other", -1)))
+    print(f"block {block}: from {mean_std(start, 2)} untrained to {mean_std(own, 2)}; "
+          f"trained on others' targets {mean_std(other, 2)}")
 
 # %% [markdown]
 # **2.** What are the two entropies of representations that are equal within a class and orthogonal between classes? And
@@ -177,15 +193,18 @@ for block in range(3):
 labels = torch.tensor([0, 0, 1, 1])
 H = torch.tensor([[1.0, 0.01], [1, 0], [0, 1], [0, 1]])
 within, between = measure.class_entropies(H, labels)
-print(f"nearly so: within {within:.2f}, between {between:.1f}; exactly so, between would be infinite")
+print(f"nearly so: within {within:.2f}, between {between:.1f}; "
+      "exactly so, between would be infinite")
 halves = torch.eye(4)[[0, 0, 1, 1, 2, 2]]
 within, _ = measure.class_entropies(halves, torch.tensor([0, 0, 0, 0, 1, 1]))
-print(f"two halves: {within:.2f} = log(12 pairs and the 2 of the other class, over the 4 + 2 that agree) = {torch.tensor(14 / 6).log():.2f}")
+print(f"two halves: {within:.2f} = log(12 pairs and the 2 of the other class, "
+      f"over the 4 + 2 that agree) = {torch.tensor(14 / 6).log():.2f}")
 
 # %% [markdown]
 # **3.** Which network tells the classes apart best at block 2? Take within minus shuffled entropy on the digits.
 
 # %% tags=["hide-cell"]
-for name in ("search", "sgd2", "other"):
-    ends = [row for r in live if r["variant"] == name for row in r["measured"] if row["block"] == 2 and row["epoch"] == preset.learn.epochs]
-    print(f"{name}: {spread([row['within'] - row['within_shuffled'] for row in ends], 2)} nats")
+for name in names:
+    ends = [row for r in live if r["variant"] == name for row in r["measured"]
+            if row["block"] == 2 and row["epoch"] == preset.learn.epochs]
+    print(f"{name}: {mean_std([row['within'] - row['within_shuffled'] for row in ends], 2)} nats")

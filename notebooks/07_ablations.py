@@ -31,11 +31,12 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
 from dataclasses import replace
 
 import repsearch as rs
-from repsearch.trainings import train
 
-preset, seeds = replace(rs.presets.named(), train=100, validation=100), (0, 1, 2)  # few images, to be quick
-preset = replace(preset, search=replace(preset.search, noise="map", blurred="noise"))  # the book preset's readings
-print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this chapter takes half a minute")
+preset, seeds = replace(rs.presets.named(), train=100, validation=100), (0, 1, 2)  # few images
+reading = replace(preset.search, noise="map", blurred="noise")  # the book preset's
+preset = replace(preset, search=reading)
+print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
+      "this chapter takes half a minute")
 
 # %% [markdown]
 # ## Live: what is noise, and what is smoothed?
@@ -45,44 +46,26 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; this ch
 # generation, or in the **noise** alone? Four combinations, on digits:
 
 # %%
-names = ("default-reading", "blurred-child", "noise-pixel", "search")
-live = []
+from repsearch.config import as_dict
+from repsearch.reproduce.trainings import run
+from repsearch.reproduce.variants import VARIANTS
+
+names, live = ("default-reading", "blurred-child", "noise-pixel", "search-based"), []
 for seed in seeds:
-    data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
-    live += [train(data, preset, name, seed) for name in names]
+    for name in names:
+        setup = VARIANTS[name].setup(preset)
+        about = {"variant": name, "seed": seed, "settings": as_dict(setup)}
+        live.append({**about, **run(setup, seed)})
 
 # %%
-from statistics import mean
-
 from IPython.display import Markdown
 
-from repsearch.evidence import spread
+from repsearch.reproduce.tables import LOSS, REGRESSION, SHARE, TEST, of_variants
 
-
-def between_classes(record: dict) -> float:
-    """Share of the targets' variance that lies between classes in percent, mean over the blocks."""
-    return 100 * mean(record["found"]["between_class_share"][f"block{block}"] for block in range(3))
-
-
-def rows(records: list[dict], names: tuple[str, ...]) -> str:
-    """A table of variants: what search reached, what is left in the regression, and test accuracy."""
-    lines = ["| | cross-entropy of block 0, nats | variance between classes, % | regression error at block 2 | test accuracy, % |",
-             "|---|---|---|---|---|"]
-    for name in names:
-        chosen = [r for r in records if r["variant"] == name]
-        cells = ["", "", ""]
-        if chosen[0]["search"]:
-            cells[0] = spread([r["found"]["cross_entropy"]["block0"][1] for r in chosen], 2)
-        if chosen[0]["search"] and name not in ("class-means", "averaged"):  # these learn from something else
-            cells[1] = spread([between_classes(r) for r in chosen])
-        if chosen[0]["search"] and name not in ("class-means", "averaged", "sum", "normalised-output"):  # another error
-            cells[2] = spread([r["errors"]["block2"] for r in chosen], 2)
-        lines.append(f"| {'**base**' if name == 'search' else chosen[0]['what']} | {' | '.join(cells)} | "
-                     f"{spread([100 * r['test_accuracy'] for r in chosen])} |")
-    return "\n".join(lines)
-
-
-Markdown(rows(live, names) + f"\n\nDigits, {len(seeds)} seeds. The base draws noise once a map, and smooths it alone.")
+columns = [LOSS, SHARE, REGRESSION, TEST]
+Markdown(of_variants(live, names, columns, base="search-based")
+         + f"\n\nDigits, {len(seeds)} seeds. "
+         "The base draws noise once a map, and smooths it alone.")
 
 # %% [markdown]
 # Block 0, searched first and longest, stands for the fit of the whole search. The default reading searches worst and teaches
@@ -103,22 +86,24 @@ Markdown(rows(live, names) + f"\n\nDigits, {len(seeds)} seeds. The base draws no
 # %% mystnb={"figure": {"caption": "CIFAR-10: test accuracy of every variant; the base is the one called search-based. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy, one for each variant, with a dot for each seed."}}
 from matplotlib import pyplot as plt
 
-from repsearch import plots
-from repsearch.records import read_records
-from repsearch.trainings import ABLATIONS
+from repsearch.reproduce import figures
+from repsearch.reproduce.training_claims import FEW, trainings
+from repsearch.reproduce.variants import ABLATIONS
 
-book = read_records("study-cifar10-book-*")
-order = ("search", *ABLATIONS, "class-means", "untrained-body", "sgd2")
-figure = plots.scores(book, order)
+order = ("search-based", *ABLATIONS, "class-means", "untrained-body", "sgd2")
+book = [record for name in order for record in trainings("cifar10", name, FEW)]
+figure = figures.scores(book, order)
 plt.show()
 
 # %% [markdown]
 # ### In the search
 
 # %%
-of_search = ("search", "default-reading", "blurred-child", "noise-pixel", "no-smoothing", "noise-pixel-no-smoothing",
-             "noise-pixel-border-inside", "no-normalisation", "no-explorers", "head-framework", "averaged")
-Markdown(rows(book, of_search) + f"\n\nCIFAR-10, {book[0]['train']} images, {len(seeds)} seeds.")
+of_search = ("search-based", "default-reading", "blurred-child", "noise-pixel", "no-smoothing",
+             "noise-pixel-no-smoothing", "noise-pixel-border-inside", "no-normalisation",
+             "no-explorers", "head-torch", "averaged")
+Markdown(of_variants(book, of_search, columns, base="search-based")
+         + f"\n\nCIFAR-10, {FEW} images, {len(seeds)} seeds.")
 
 # %% [markdown]
 # The first and the last column tell different stories. By its own goal, the cross-entropy of block 0, the best searches are the one
@@ -136,9 +121,10 @@ Markdown(rows(book, of_search) + f"\n\nCIFAR-10, {book[0]['train']} images, {len
 # ### In the learning
 
 # %%
-of_learning = ("search", "normalised-output", "sum", "lambda-x0.1", "lambda-x10", "groups2", "groups3", "running-statistics",
-               "class-means", "untrained-body", "sgd2")
-Markdown(rows(book, of_learning) + f"\n\nCIFAR-10, {book[0]['train']} images, {len(seeds)} seeds.")
+of_learning = ("search-based", "normalised-output", "sum", "lambda-x0.1", "lambda-x10", "groups2",
+               "groups3", "running-statistics", "class-means", "untrained-body", "sgd2")
+Markdown(of_variants(book, of_learning, columns, base="search-based")
+         + f"\n\nCIFAR-10, {FEW} images, {len(seeds)} seeds.")
 
 # %% [markdown]
 # Two of these undo most of what training adds: a head that learns ten times as fast, and 6 convolutions a block, with so few
@@ -152,29 +138,29 @@ Markdown(rows(book, of_learning) + f"\n\nCIFAR-10, {book[0]['train']} images, {l
 # search did its own job. On the right, how much of what it found is about the class, and not about this image or this search.
 
 # %% mystnb={"figure": {"caption": "CIFAR-10: test accuracy against two properties of the targets; a dot a variant of the search, mean of 3 seeds."}, "image": {"alt": "Two scatter plots of test accuracy, against cross-entropy of block 0 and against the share of variance between classes."}}
+from statistics import mean
+
 import torch
 
-dots = [[r for r in book if r["variant"] == name] for name in of_search
-        if name not in ("no-normalisation", "averaged")]  # unbounded, and learned from something else
-accuracy = [mean(100 * r["test_accuracy"] for r in chosen) for chosen in dots]
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained", facecolor="white")
-correlations = []
-for ax, values, label in zip(axes, (
-    [mean(r["found"]["cross_entropy"]["block0"][1] for r in chosen) for chosen in dots],
-    [mean(between_classes(r) for r in chosen) for chosen in dots],
-), ("cross-entropy of block 0 after search, nats", "variance between classes, %"), strict=True):
-    ax.plot(values, accuracy, "o", color="#0173b2")
-    for value, height, chosen in zip(values, accuracy, dots, strict=True):
-        ax.annotate(chosen[0]["variant"], (value, height), (4, 3), textcoords="offset points", fontsize=6)
-    ax.set_xlabel(label)
-    correlations.append(f"{torch.corrcoef(torch.tensor([values, accuracy]))[0, 1]:.2f}")
-axes[0].set_ylabel("test accuracy, %")
-print(f"correlation with accuracy over {len(dots)} variants, left and right:", *correlations)
-others = [r for r in book if r["variant"] == "no-normalisation"]  # not drawn: its targets are a thousand times too large
-accuracy.append(mean(100 * r["test_accuracy"] for r in others))
-fit = [mean(r["found"]["cross_entropy"]["block0"][1] for r in chosen) for chosen in (*dots, others)]
-share = [mean(between_classes(r) for r in chosen) for chosen in (*dots, others)]
-print("with the search without normalisation, too:", *(f"{torch.corrcoef(torch.tensor([v, accuracy]))[0, 1]:.2f}" for v in (fit, share)))
+from repsearch.reproduce.tables import of_variant
+
+# Not drawn: targets a thousand times too large. Left out: it learned from other targets than these.
+undrawn, left_out = "no-normalisation", "averaged"
+dots = [name for name in of_search if name not in (undrawn, left_out)]
+loss, share, accuracy = ([mean(of_variant(book, name, column)) for name in (*dots, undrawn)]
+                         for column in (LOSS, SHARE, TEST))
+figure, axes = plt.subplots(
+    1, 2, figsize=(9, 3.2), sharey=True, layout="constrained", facecolor="white")
+for ax, values, column in zip(axes, (loss, share), (LOSS, SHARE), strict=True):
+    ax.plot(values[:-1], accuracy[:-1], "o", color="#0173b2")
+    for place in zip(dots, values, accuracy, strict=False):
+        ax.annotate(place[0], place[1:], (4, 3), textcoords="offset points", fontsize=6)
+    ax.set_xlabel(column.title)
+axes[0].set_ylabel(TEST.title)
+for title, count in ((f"over {len(dots)} variants", len(dots)), (f"with {undrawn}, too", None)):
+    found = (torch.corrcoef(torch.tensor([values[:count], accuracy[:count]]))[0, 1]
+             for values in (loss, share))
+    print(f"correlation with accuracy, left and right, {title}:", *(f"{r:.2f}" for r in found))
 plt.show()
 
 # %% [markdown]
@@ -191,8 +177,12 @@ plt.show()
 # by the engine, with other random draws.
 
 # %%
-tied = [r for name in ("search", "candidate-statistics", "batch-selection") for r in read_records(f"training-digits-smoke-{name}-*")]
-Markdown(rows(tied, ("search", "candidate-statistics", "batch-selection")) + f"\n\nDigits, {len(seeds)} seeds; the base is here the smoke preset.")
+from repsearch.reproduce.records import read_records
+
+names = ("search-based", "candidate-statistics", "batch-selection")
+tied = read_records("training-digits-smoke-*")
+Markdown(of_variants(tied, names, columns, base="search-based")
+         + f"\n\nDigits, {len(seeds)} seeds; the base is here the smoke preset.")
 
 # %% [markdown]
 # The statistics of the candidates search better than our frozen ones, and the network learns more, at the price that an
@@ -204,7 +194,7 @@ Markdown(rows(tied, ("search", "candidate-statistics", "batch-selection")) + f"\
 # Verdicts follow [these rules](../book/claims.md).
 
 # %% tags=["hide-input"]
-from repsearch.claims import table
+from repsearch.reproduce.page import table
 
 Markdown(table(("3.1",)))
 
@@ -224,22 +214,25 @@ for seed in seeds:
     print(seed, *(f"{r['variant']} {r['test_accuracy']:.3f}" for r in ranked), sep="  ")
 
 # %% [markdown]
-# **2.** A variant of your own: what if refiners may only come from parents? Write it as a `Variant`, give it a name, and
+# **2.** A variant of your own: what if refiners may only come from parents? Write it as a `Variant`, and
 # train it.
 
 # %% tags=["hide-cell"]
-from repsearch.trainings import VARIANTS, Variant
+from repsearch.reproduce.variants import Variant
 
-VARIANTS["refine-from-parents"] = Variant("refiners from parents", search=lambda s: replace(s, refine_from="parents"))
-r = train(data, preset, "refine-from-parents", seed=2)
-print(f"cross-entropy of block 0 {r['found']['cross_entropy']['block0'][1]:.2f}, accuracy {r['test_accuracy']:.3f}")
+mine = Variant("refiners from parents", search=lambda s: replace(s, refine_from="parents"))
+r = run(mine.setup(preset), seed=2)
+print(f"cross-entropy of block 0 {LOSS.value(r):.2f}, accuracy {r['test_accuracy']:.3f}")
 
 # %% [markdown]
 # **3.** Which differences from the base are larger than chance? Every seed has its own images and networks, so compare
 # seed by seed: a paired t-test. With three seeds, $|t|$ must exceed `4.30` for five in a hundred.
 
 # %% tags=["hide-cell"]
-base = {r["seed"]: 100 * r["test_accuracy"] for r in book if r["variant"] == "search"}
+from repsearch.reproduce.tables import differences
+
 for name in order[1:]:
-    d = torch.tensor([100 * r["test_accuracy"] - base[r["seed"]] for r in book if r["variant"] == name])
-    print(f"{name:<26} {d.mean():+6.1f} points, t = {d.mean() / d.std() * len(d) ** 0.5:+6.1f}")
+    ours, base = (of_variant(book, variant, TEST) for variant in (name, "search-based"))
+    d = torch.tensor(differences(ours, base))
+    t = d.mean() / d.std() * len(d) ** 0.5
+    print(f"{name:<26} {d.mean():+6.1f} points, t = {t:+6.1f}")

@@ -40,9 +40,11 @@ from repsearch import operators as op
 
 preset, seed = rs.presets.named(), 0
 torch.set_num_threads(1)  # one thread throughout, so that the steps compare
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test, seed=seed)
+data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test,
+               seed=seed)
 image, label = data.train.images[:1], data.train.labels[:1]
-print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chapter takes about a minute")
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
+      "this chapter takes about a minute")
 
 # %% [markdown]
 # ## The starting point
@@ -54,9 +56,10 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this chap
 # %%
 from dataclasses import replace
 
-from repsearch.search import evaluate, initial_population
+from repsearch.reference import evaluate, initial_population
 
-config = rs.SearchConfig((replace(preset.search.schedule[0], strength=0.3, blur=5), *preset.search.schedule[1:]),
+first, *others = preset.search.schedule
+config = rs.SearchConfig((replace(first, strength=0.3, blur=5), *others),
                          parents=20, explorers=0, refiners=100)
 network = rs.search_network(data, replace(preset, width=128, search=config), seed=seed)
 generators = op.image_generators(seed, [0])
@@ -73,7 +76,7 @@ gains: dict[str, float] = {}
 
 
 def measure(name: str, step: Step, repeats: int = 3) -> torch.Tensor:
-    """Run a step, keep its shortest time in milliseconds, and return the children's fitness (100,)."""
+    """Run a step, keep its shortest time in milliseconds; the children's fitness (100,)."""
     with torch.no_grad():
         times = []
         for _ in range(repeats):
@@ -87,7 +90,8 @@ def measure(name: str, step: Step, repeats: int = 3) -> torch.Tensor:
 
 def as_written() -> torch.Tensor:
     noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
-    children = op.mutate(op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    children = op.mutate(
+        op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
     flat = children.flatten(0, 1)
     for _ in range(passes):
         flat = F.avg_pool2d(flat, 3, stride=1, padding=1)
@@ -104,7 +108,7 @@ expected = measure("as written", as_written)
 # convolution where it is.
 
 # %%
-from repsearch.tail import is_identity, without_identities
+from repsearch.engine.tail import is_identity, without_identities
 
 light = without_identities(network)
 convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
@@ -113,7 +117,8 @@ print(f"{sum(map(is_identity, convolutions))} of {len(convolutions)} convolution
 
 def no_identities() -> torch.Tensor:
     noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
-    children = op.mutate(op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    children = op.mutate(
+        op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
     flat = children.flatten(0, 1)
     for _ in range(passes):
         flat = F.avg_pool2d(flat, 3, stride=1, padding=1)
@@ -132,7 +137,8 @@ print(f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 # %%
 def one_matrix() -> torch.Tensor:
     noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
-    children = op.mutate(op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    children = op.mutate(
+        op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
     return evaluate(light, 0, op.normalise(op.smooth(children, passes)), label)
 
 
@@ -153,7 +159,8 @@ print(f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 def smooth_parents() -> torch.Tensor:
     noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
     M = op.smooth(parents, passes)
-    children = op.mutate(op.crossover(M, pairs), op.parent_spread(parents, pairs), alpha, op.smooth(noise, passes))
+    noise = op.smooth(noise, passes)
+    children = op.mutate(op.crossover(M, pairs), op.parent_spread(parents, pairs), alpha, noise)
     return evaluate(light, 0, op.normalise(children), label)
 
 
@@ -169,11 +176,12 @@ print(f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 # search takes its place.
 
 # %%
-from repsearch.draws import Banks, draw
+from repsearch.engine.draws import Banks, draw
 
 start = time.perf_counter()
 banks = Banks(seed, 0, tuple(parents.shape[2:]), config)
-print(f"a layer's banks, {banks.once.size // 15**2:,} maps: {time.perf_counter() - start:.2f} s, once for all images")
+print(f"a layer's banks, {banks.once.size // 15**2:,} maps: "
+      f"{time.perf_counter() - start:.2f} s, once for all images")
 drawn = draw(seed, 0, 0, parents.shape[2], banks.rows, config)
 
 
@@ -194,8 +202,11 @@ expected = measure("4 noise from a bank", from_a_bank)
 # that is left.
 
 # %%
-block1 = [m for m in light.blocks[1].modules() if not list(m.children())]
-after_pooling = torch.nn.Sequential(*block1[block1.index(next(m for m in block1 if isinstance(m, torch.nn.MaxPool2d))) + 1 :])
+from repsearch.engine.tail import leaves
+
+block1 = leaves(light.blocks[1])
+pooling = next(i for i, part in enumerate(block1) if isinstance(part, torch.nn.MaxPool2d))
+after_pooling = torch.nn.Sequential(*block1[pooling + 1 :])
 after_block1 = torch.nn.Sequential(light.blocks[2], light.head)
 
 
@@ -220,18 +231,19 @@ print(f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 #
 # So far every operation writes an array of all children to memory, for the next one to read back. But up to the head
 # the channels do not touch each other: 16 channels of a child can be mixed, summed, and pooled while they are in the
-# processor's cache. That takes a compiled loop; `repsearch.kernel` is one, compiled by numba. Children
+# processor's cache. That takes a compiled loop; `repsearch.engine.kernel` is one, compiled by numba. Children
 # of full size are never stored. The few that become parents are made again from their recipe: two parents and a row
 # of the bank. This step therefore also includes selecting, and smoothing the new parents.
 
 # %%
 import numpy as np
 
-from repsearch import kernel
-from repsearch.engine import KernelEngine
-from repsearch.search import check_fit
+from repsearch.engine import kernel
+from repsearch.engine.kernel_engine import KernelEngine
+from repsearch.engine.shapes import layer_shapes
 
-engine = KernelEngine(light, config, seed, check_fit(network, data.train, config))
+shapes = layer_shapes(network, data.train, config)
+engine = KernelEngine(light, config, seed, shapes, layers=range(len(shapes)))
 chosen = kernel.Draws(pairs[0, :, 0].numpy(), pairs[0, :, 1].numpy(), drawn.noise[0])
 full_bank = engine.noise(0)
 bank = kernel.Noise(full_bank.once[0], full_bank.twice[0], *full_bank[2:])
@@ -241,15 +253,15 @@ start_fitness = torch.full((20,), -100.0)  # so that every new parent is a child
 def in_cache() -> torch.Tensor:
     state, made = engine.parents(0, parents[0], start_fitness), engine.children(0)
     start = time.perf_counter()
-    kernel.generation(state, made, chosen, bank, engine.tails[0], int(label), 0, np.float32(alpha), np.float32(alpha),
-                      128, True, True)
+    kernel.generation(state, made, chosen, bank, engine.tails[0], int(label), 0,
+                      np.float32(alpha), np.float32(alpha), 128, True, True)
     in_cache.milliseconds = 1000 * (time.perf_counter() - start)
     return torch.from_numpy(made.fitness)[None]
 
 
 in_cache()  # compiles
 fitness = measure("6 in the cache", in_cache)
-gains["6 in the cache"] = in_cache.milliseconds  # without preparing the first parents, which happens once
+gains["6 in the cache"] = in_cache.milliseconds  # the first parents are prepared only once
 print(f"{in_cache.milliseconds:.1f} ms of it are the generation; "
       f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 
@@ -262,7 +274,8 @@ from matplotlib import pyplot as plt
 figure, ax = plt.subplots(figsize=(6.5, 2.8), facecolor="white", layout="constrained")
 bars = ax.barh(list(gains), list(gains.values()), color="#0072b2")
 ax.bar_label(bars, [f"  {gains['as written'] / t:.1f}x" for t in gains.values()], fontsize=9)
-ax.set(xscale="log", xlabel="milliseconds a generation", xlim=(min(gains.values()) / 2, 3 * max(gains.values())))
+ax.set(xscale="log", xlabel="milliseconds a generation",
+       xlim=(min(gains.values()) / 2, 3 * max(gains.values())))
 ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
 
@@ -279,16 +292,18 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 from scipy.stats import ks_2samp
 
-torch.set_num_threads(2)
 small, few = replace(preset, width=16), data.train[:60]
 searched = rs.search_network(data, small, seed=seed)
 found = {
-    name: [rs.search(searched, few, preset.search, seed=s, progress=False, engine=name) for s in (0, 1, 2)]
+    name: [rs.search(searched, few, preset.search, seed=s, progress=False, engine=name)
+           for s in (0, 1, 2)]
     for name in ("reference", "kernel")
 }
 for layer in found["kernel"][0].layers:
-    one, other = (torch.cat([t.cross_entropy(layer)[:, -1] for t in found[name]]) for name in ("reference", "kernel"))
-    print(f"{layer:<8} reference {one.mean():.3f} ± {one.std():.3f}, engine {other.mean():.3f} ± {other.std():.3f}, "
+    one, other = (torch.cat([t.cross_entropy(layer)[:, -1] for t in found[name]])
+                  for name in ("reference", "kernel"))
+    print(f"{layer:<8} reference {one.mean():.3f} ± {one.std():.3f}, "
+          f"engine {other.mean():.3f} ± {other.std():.3f}, "
           f"p = {ks_2samp(one.numpy(), other.numpy()).pvalue:.2f}")
 
 # %% mystnb={"figure": {"caption": "Block 0: mean cross-entropy of the best candidate by generation, reference and engine, and the range over 3 seeds."}, "image": {"alt": "Two falling curves with bands that lie on top of each other."}}
@@ -296,7 +311,8 @@ figure, ax = plt.subplots(figsize=(5, 2.8), facecolor="white", layout="constrain
 for name, colour in (("reference", "#d55e00"), ("kernel", "#0072b2")):
     curves = torch.stack([targets.cross_entropy("block0").mean(0) for targets in found[name]])
     ax.plot(curves.mean(0), color=colour, label="engine" if name == "kernel" else name)
-    ax.fill_between(range(curves.shape[1]), curves.amin(0), curves.amax(0), color=colour, alpha=0.2)
+    low, high = curves.amin(0), curves.amax(0)
+    ax.fill_between(range(curves.shape[1]), low, high, color=colour, alpha=0.2)
 ax.set(xlabel="generation", ylabel="cross-entropy (nats)")
 ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
@@ -311,30 +327,26 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 from IPython.display import Markdown
 
-from repsearch.records import read_records
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.tables import markdown
 
-(bench,) = read_records("bench")
-
-
-def rates(size: str, layer: str) -> dict[str, float]:
-    """Candidates a second of every contestant."""
-    return {row["contestant"]: row["candidates_per_second"] for row in bench["rows"]
+(bench,) = read_records("bench-*")
+rivals = ("reference", "reference, no identities", "EvoTorch, no identities",
+          "evosax, no identities")
+rows = []
+for limit in bench["limits"]:
+    size, layer = limit["size"], limit["layer"]
+    rate = {row["contestant"]: row["candidates_per_second"] for row in bench["rows"]
             if (row["size"], row["layer"]) == (size, layer)}
-
-
-lines = ["| size, layer | engine, candidates/s | reference | reference, no identities | EvoTorch | evosax | share of limit |",
-         "|---|---|---|---|---|---|---|"]
-for size, layer in dict.fromkeys((row["size"], row["layer"]) for row in bench["rows"]):
-    rate = rates(size, layer)
-    share = next(row["share"] for row in bench["limits"] if (row["size"], row["layer"]) == (size, layer))
-    rivals = ("reference", "reference, no identities", "EvoTorch, no identities", "evosax, no identities")
     cells = [f"{rate['engine'] / rate[name]:.1f}x" if name in rate else "" for name in rivals]
-    lines.append(f"| {size}, {layer} | {rate['engine']:,.0f} | {' | '.join(cells)} | {share:.0%} |")
-Markdown("\n".join(lines))
+    rows.append([f"{size}, {layer}", f"{rate['engine']:,.0f}", *cells, f"{limit['share']:.0%}"])
+head = ["size, layer", "engine, candidates/s", "reference", "reference, no identities", "EvoTorch",
+        "evosax", "share of limit"]
+Markdown(markdown(head, rows))
 
 # %% [markdown]
 # Columns with an x say how many times as fast the engine is. The last one compares the engine with the least time that
-# its arithmetic could take on that machine: the operations of `bench.operations` at the speed of a large matrix
+# its arithmetic could take on that machine: the operations of `bench.machine.operations` at the speed of a large matrix
 # product, or three numbers read for each position at the speed of the cache, whichever is longer.
 #
 # **Summary.** The method gives the speed away: the network behind the searched layer is almost nothing, smoothing is
@@ -356,11 +368,14 @@ print(f"one group: 1 in {banks.rows}; all 16 groups: 1 in {float(banks.rows) ** 
 
 # %% tags=["hide-cell"]
 H = parents[:, :1]
-inside = F.avg_pool2d(op.normalise(H)[0], 2) - (F.avg_pool2d(H[0], 2) - H.mean()) / (H.var(correction=0) + 1e-5).sqrt()
-border = op.smooth(op.normalise(H), 1) - (op.smooth(H, 1) - H.mean()) / (H.var(correction=0) + 1e-5).sqrt()
-print(f"2x2 poolings: {inside.abs().max():.1e}; 3x3 smoothing, middle {border[..., 5, 5].abs().max():.1e}, "
+sigma = (H.var(correction=0) + 1e-5).sqrt()
+inside = F.avg_pool2d(op.normalise(H)[0], 2) - (F.avg_pool2d(H[0], 2) - H.mean()) / sigma
+border = op.smooth(op.normalise(H), 1) - (op.smooth(H, 1) - H.mean()) / sigma
+print(f"2x2 poolings: {inside.abs().max():.1e}; "
+      f"3x3 smoothing, middle {border[..., 5, 5].abs().max():.1e}, "
       f"corner {border[..., 0, 0].abs().max():.1e}")
-# With zeros around the map the shift is smoothed as well: the engine adds it times the smoothed map of ones.
+# With zeros around the map the shift is smoothed as well: the engine adds it times the smoothed
+# map of ones.
 
 # %% [markdown]
 # **3.** Which engine would search a network with a ReLU instead of GELU, and why?
@@ -368,11 +383,11 @@ print(f"2x2 poolings: {inside.abs().max():.1e}; 3x3 smoothing, middle {border[..
 # %% tags=["hide-cell"]
 from torch import nn
 
-from repsearch.engine import choose
-from repsearch.tail import why_not_kernel
+from repsearch.engine.choice import choose
+from repsearch.engine.tail import why_not_kernel
 
 blocks = [nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.ReLU()) for _ in range(3)]
-relu = rs.calibrate(rs.Network(nn.Conv2d(image.shape[1], 4, 1), blocks, nn.Sequential(nn.Flatten(), nn.Linear(64, 10))),
-                    data.train.images)
-shapes = check_fit(relu, data.train, preset.search)
+head = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+relu = rs.calibrate(rs.Network(nn.Conv2d(image.shape[1], 4, 1), blocks, head), data.train.images)
+shapes = layer_shapes(relu, data.train, preset.search)
 print(f"{choose(relu, preset.search, seed, shapes).name}: {why_not_kernel(relu, shapes)}")

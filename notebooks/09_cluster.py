@@ -35,7 +35,8 @@ import repsearch as rs
 
 preset, seed = rs.presets.named(), 0
 work = Path(tempfile.mkdtemp())
-print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; this page takes half a minute")
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
+      "this page takes half a minute")
 
 
 def run(*command: str) -> str:
@@ -54,7 +55,8 @@ def run(*command: str) -> str:
 # interrupted.
 
 # %%
-search = ["-m", "repsearch", "search", "--train", "200", "--validation", "50", "--test", "50", "--quiet"]
+search = ["-m", "repsearch", "search", "--train", "200", "--validation", "50", "--test", "50",
+          "--quiet"]
 print(run(sys.executable, *search, "--out", "one"))
 print(run(sys.executable, "-m", "repsearch", "targets", "info", "one"))
 
@@ -96,7 +98,8 @@ def contents(name: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (work / name).iterdir()}
 
 
-print(f"{len(contents('two'))} files, all the same as with one process: {contents('one') == contents('two')}")
+print(f"{len(contents('two'))} files, "
+      f"all the same as with one process: {contents('one') == contents('two')}")
 
 # %% [markdown]
 # That a result depends on nothing but network, image, label, configuration and seed also means that a folder can be begun on
@@ -120,7 +123,8 @@ print(targets.read("block2", 100, 150).shape)
 
 # %% tags=["hide-cell"]
 before = contents("one")
-done = subprocess.run([sys.executable, *search, "--seed", "1", "--out", "one"], cwd=work, capture_output=True, text=True)
+command = [sys.executable, *search, "--seed", "1", "--out", "one"]
+done = subprocess.run(command, cwd=work, capture_output=True, text=True)
 print(done.stderr.strip(), f"Unchanged: {contents('one') == before}", sep="\n")
 
 # %% [markdown]

@@ -30,19 +30,20 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
 from IPython.display import Markdown
 
 import repsearch as rs
-from repsearch.records import read_records
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.tables import markdown, mean_std
 
 paper, book = rs.presets.paper("cifar10"), rs.presets.book("cifar10")
-lines = ["| | book preset | paper preset |", "|---|---|---|"]
-for label, show in (
+rows = [[label, *(str(show(preset)) for preset in (book, paper))] for label, show in (
     ("channels", lambda p: p.width), ("convolutions a block, learning", lambda p: 2 * p.groups),
-    ("training images", lambda p: f"{p.train:,}" if p.train else "all"), ("candidates", lambda p: p.search.population),
+    ("training images", lambda p: f"{p.train:,}" if p.train else "all"),
+    ("candidates", lambda p: p.search.population),
     ("generations", lambda p: ", ".join(str(row.generations) for row in p.search.schedule)),
     ("epochs", lambda p: p.learn.epochs), ("batch", lambda p: f"{p.learn.batch:,}"),
-    ("mutation's noise, and what is smoothed", lambda p: f"a {p.search.noise}, the {p.search.blurred}"),
-):
-    lines.append(f"| {label} | {show(book)} | {show(paper)} |")
-Markdown("\n".join(lines))
+    ("mutation's noise, and what is smoothed",
+     lambda p: f"a {p.search.noise}, the {p.search.blurred}"),
+)]
+Markdown(markdown(["", "book preset", "paper preset"], rows))
 
 # %% [markdown]
 # The last row is a choice the paper leaves open, and [it decides much](07_ablations). The *paper* preset keeps the library's
@@ -78,7 +79,7 @@ Markdown("\n".join(lines))
 # python -m repsearch learn --data cifar10 --preset paper --device cuda --targets /shared/cifar10 --json own.json
 # python -m repsearch learn --data cifar10 --preset paper --device cuda --targets /shared/cifar10 --augment --json augmented.json
 # python -m repsearch learn --data cifar10 --preset paper --device cuda --targets /shared/cifar10 --augment --skip block0 --json skip.json
-# python -m repsearch learn --data cifar10 --preset paper --device cuda --sgd --groups 3 --json sgd.json
+# python -m repsearch fit --method Backprop --data cifar10 --preset paper --device cuda --groups 3 --json sgd.json
 # ```
 #
 # Repeat with `--seed 1` and `--seed 2`, for search and for learning: a seed takes other held-out images, so it needs targets of its own.
@@ -89,22 +90,17 @@ Markdown("\n".join(lines))
 # three seeds.
 
 # %%
-from IPython.display import Markdown
-
-full = read_records("search-cifar10-100-paper-*")
-lines = ["| layer | probability of the label before | after | images above one half before | after |", "|---|---|---|---|---|"]
-for layer in full[0]["probability"]:
-    cells = []
-    for key in ("probability", "above_half"):
-        for moment in (0, 1):
-            values = [record[key][layer][moment] for record in full]
-            mean = sum(values) / len(values)
-            std = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-            cells.append(f"{100 * mean:.1f} ± {100 * std:.1f} %")
-    lines.append(f"| {layer} | {' | '.join(cells)} |")
-seconds = [record["seconds"] / record["images"] for record in full]
-Markdown("\n".join(lines) + f"\n\n{len(full)} seeds, {full[0]['images']} images each; "
-         f"{min(seconds):.1f} to {max(seconds):.1f} seconds an image on two cores ({full[0]['hardware']}).")
+full = read_records("search-cifar10-paper-first100-*")
+rows = [[layer, *(f"{mean_std([100 * record[key][layer][moment] for record in full])} %"
+                  for key in ("probability", "above_half") for moment in (0, 1))]
+        for layer in full[0]["probability"]]
+head = ["layer", "probability of the label before", "after", "images above one half before",
+        "after"]
+images = full[0]["settings"]["images"]
+seconds = [record["seconds"] / images for record in full]
+Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
+         f"{min(seconds):.1f} to {max(seconds):.1f} seconds an image on two cores "
+         f"({full[0]['hardware']}).")
 
 # %% [markdown]
 # "Before" is the best of a layer's first candidates: at block 0 the best of 240 noisy copies of the image. So most of
@@ -121,27 +117,31 @@ bytes_an_image = sum(candidates[layer] * values[layer] for layer in candidates) 
 bandwidth = 2e12  # bytes a second: what large GPUs of recent years reach in practice
 on_cpu, on_gpu = sum(seconds) / len(seconds), bytes_an_image / bandwidth
 
-lines = ["| data set | images | two cores, measured rate | one GPU, estimate | eight GPUs, estimate | on disk |", "|---|---|---|---|---|---|"]
-floats = sum(values.values())
-for name, images, classes in (("MNIST", 56_000, 10), ("CIFAR-10", 46_000, 10), ("CIFAR-100", 46_000, 100)):
-    disk = images * 2 * (floats + classes) / 1e9
-    lines.append(f"| {name} | {images:,} | {images * on_cpu / 86400:.1f} days | {images * on_gpu / 3600:.1f} hours | "
-                 f"{images * on_gpu / 8 / 3600:.1f} hours | {disk:.1f} GB |")
-Markdown("\n".join(lines) + f"\n\n{bytes_an_image / 1e9:.0f} GB moved an image, {on_gpu:.2f} s at {bandwidth / 1e12:.0f} TB/s; "
-         f"{on_cpu:.1f} s on two cores. 4,000 images of each set are held out. The CPU's cost of an image is taken to be "
-         "CIFAR-10's for all three.")
+rows = []
+for name, images, classes in (
+    ("MNIST", 56_000, 10), ("CIFAR-10", 46_000, 10), ("CIFAR-100", 46_000, 100),
+):
+    disk, hours = images * 2 * (sum(values.values()) + classes) / 1e9, images * on_gpu / 3600
+    rows.append([name, f"{images:,}", f"{images * on_cpu / 86400:.1f} days", f"{hours:.1f} hours",
+                 f"{hours / 8:.1f} hours", f"{disk:.1f} GB"])
+head = ["data set", "images", "two cores, measured rate", "one GPU, estimate",
+        "eight GPUs, estimate", "on disk"]
+Markdown(markdown(head, rows) + f"\n\n{bytes_an_image / 1e9:.0f} GB moved an image, "
+         f"{on_gpu:.2f} s at {bandwidth / 1e12:.0f} TB/s; {on_cpu:.1f} s on two cores. "
+         "4,000 images of each set are held out. "
+         "The CPU's cost of an image is taken to be CIFAR-10's for all three.")
 
 # %% [markdown]
 # The GPU columns have not been measured: nobody has run this on one for this book. The CPU column is arithmetic from a
 # measured rate, not a run. Memory does not set a limit: learning reads shards as it needs them, and a search holds only the images at work.
 
 # %%
-(bench,) = read_records("bench")
-lines = ["| size | images | peak memory |", "|---|---|---|"]
-lines += [f"| {row['size']} | {row['images']} | {row['peak_mb']:,.0f} MB |" for row in bench["memory"]]
-lines += ["", "| images | population | microseconds a candidate |", "|---|---|---|"]
-lines += [f"| {row['images']:,} | {row['population']} | {row['microseconds']:.1f} |" for row in bench["scaling"]]
-Markdown("\n".join(lines))
+(bench,) = read_records("bench-*")
+memory = [[row["size"], str(row["images"]), f"{row['peak_mb']:,.0f} MB"] for row in bench["memory"]]
+cost = [[f"{row['images']:,}", str(row["population"]), f"{row['microseconds']:.1f}"]
+        for row in bench["scaling"]]
+Markdown(markdown(["size", "images", "peak memory"], memory) + "\n\n"
+         + markdown(["images", "population", "microseconds a candidate"], cost))
 
 # %% [markdown]
 # ## What learning costs
@@ -153,15 +153,19 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 x = torch.zeros(8, 3, 32, 32)
-network = rs.convnet(torch.randn(100, 3, 32, 32, generator=torch.Generator().manual_seed(0)), 10, paper.width, paper.groups, "residual")
+noise = torch.randn(100, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+network = rs.convnet(noise, 10, paper.width, paper.groups, "residual")
 with FlopCounterMode(display=False) as counter:
     network(x).sum().backward()
 operations = counter.get_total_flops() / len(x)
 total = operations * 46_000 * paper.learn.epochs
-lines = ["| | operations a second, assumed | one training of CIFAR-10 |", "|---|---|---|",
-         f"| two CPU cores, bfloat16 | {1e11:.0e} | {total / 1e11 / 3600:.0f} hours |",
-         f"| one large GPU, bfloat16, a third of its peak | {3e14:.0e} | {total / 3e14 / 60:.0f} minutes |"]
-Markdown("\n".join(lines) + f"\n\n{operations / 1e9:.2f} billion operations an image, forward and backward; {paper.learn.epochs} epochs.")
+cpu, gpu = 1e11, 3e14
+rows = [["two CPU cores, bfloat16", f"{cpu:.0e}", f"{total / cpu / 3600:.0f} hours"],
+        ["one large GPU, bfloat16, a third of its peak", f"{gpu:.0e}",
+         f"{total / gpu / 60:.0f} minutes"]]
+Markdown(markdown(["", "operations a second, assumed", "one training of CIFAR-10"], rows)
+         + f"\n\n{operations / 1e9:.2f} billion operations an image, forward and backward; "
+         f"{paper.learn.epochs} epochs.")
 
 # %% [markdown]
 # **Summary.** Search is the expensive half, and it needs no gradient, no large memory and no order: it goes wherever there
@@ -188,4 +192,6 @@ print(f"{46_000 * on_cpu / 36_000:.0f} machines")
 for point in read_records("fig2-cifar100-paper-noise-*")[0]["points"]:
     if point["population"] == 240:
         curve = point["curve"]
-        print(f"block {point['block']}: {curve[len(curve) // 2]:.2f} nats after half the generations, {curve[-1]:.2f} after all")
+        half = curve[len(curve) // 2]
+        print(f"block {point['block']}: {half:.2f} nats after half the generations, "
+              f"{curve[-1]:.2f} after all")

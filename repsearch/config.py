@@ -1,8 +1,8 @@
-"""Configurations of search (section 3.1, appendix A.4) and learning (sections 4.1 and 4.2, appendix A.3)."""
+"""Configurations of search (section 3.1, appendix A.4) and of training (sections 4.1 and 4.2, appendix A.3)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from repsearch import checks
@@ -109,6 +109,29 @@ class SearchConfig:
         """Whether what is found for an image depends on the others of its shard."""
         return self.statistics == "candidates" or self.selection == "batch"
 
+    def resized(self, population: int) -> SearchConfig:
+        """The same search with another population, of which as large a share are parents (at least 2).
+
+        Example:
+            >>> config = SearchConfig(schedule=(LayerSearch(5, 0.3), LayerSearch(5, 0.1)))
+            >>> config.resized(120).parents
+            10
+        """
+        parents = max(2, round(population * self.parents / self.population))
+        return replace(self, **split_population(population, parents))
+
+    def prolonged(self, times: float) -> SearchConfig:
+        """The same search with `times` as many generations in every layer, at least one.
+
+        Example:
+            >>> config = SearchConfig(schedule=(LayerSearch(6, 0.3), LayerSearch(5, 0.1)))
+            >>> [layer.generations for layer in config.prolonged(0.5).schedule]
+            [3, 2]
+        """
+        checks.positive_float("times", times)
+        return replace(self, schedule=tuple(
+            replace(layer, generations=max(1, round(times * layer.generations))) for layer in self.schedule))
+
 
 class PopulationSizes(TypedDict):
     """The make-up of a population, to be unpacked into a `SearchConfig`."""
@@ -136,21 +159,20 @@ def split_population(population: int, parents: int) -> PopulationSizes:
 
 
 @dataclass(frozen=True)
-class LearnConfig:
-    """How a network is trained, by regression to targets or by the SGD baseline.
+class FitConfig:
+    """How any method trains a network: what `repsearch.fit` itself does.
 
     Args:
         epochs: passes over the training images.
         batch: images a step; the batches are the same in every epoch.
-        learning_rate: peak step size for losses averaged over the batch.
+        learning_rate: peak step size, for gradients averaged over the batch.
         momentum: Nesterov momentum.
-        head_weight: lambda of section 4.2. Body and head see separate losses, so under plain SGD it only
-            scales the head's learning rate.
-        skip: search layers whose targets are not regressed to, such as ("block0",).
-        squares: a layer's squared error is the "mean" over its elements, or their "sum" as literally written.
-        normalise_output: whether the network's activations are normalised before they are compared.
-        augment: flip and 2-pixel padded crop; the target of the plain image serves all its variants.
-        precision: "bfloat16" runs the forward pass under autocast; weights, losses and steps stay float32.
+        weight_decay: each step adds this times a weight to its gradient (L2), of weights that have a gradient.
+        augment: flip and 2-pixel padded crop of the training images.
+        precision: "bfloat16" lets a method run its forward pass under autocast; weights, losses and steps stay float32.
+        budget: what training may cost in F, forward passes of one image through the network, a search before it
+            included; None is no limit. The rate falls with the share of the budget spent, or of the epochs done,
+            whichever is further.
 
     Raises:
         InputError: a value out of range.
@@ -160,21 +182,49 @@ class LearnConfig:
     batch: int = 2000
     learning_rate: float = 1.0
     momentum: float = 0.85
-    head_weight: float = 0.03
-    skip: tuple[str, ...] = ()
-    squares: Literal["mean", "sum"] = "mean"
-    normalise_output: bool = False
+    weight_decay: float = 0.0
     augment: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         checks.positive_int("epochs", self.epochs)
         checks.positive_int("batch", self.batch, minimum=2)
         checks.positive_float("learning_rate", self.learning_rate)
-        checks.positive_float("head_weight", self.head_weight)
         if not 0 <= self.momentum < 1:
             raise checks.InputError(f"momentum={self.momentum!r}: expected a number from 0 to below 1")
+        if self.weight_decay != 0:
+            checks.positive_float("weight_decay", self.weight_decay)
+        if self.budget is not None:
+            checks.positive_float("budget", self.budget)
         _check_choices(self)
+
+
+@dataclass(frozen=True)
+class LearnConfig(FitConfig):
+    """How a network is trained by regression to targets (section 4.2): a fit, and the regression's own fields.
+
+    Args:
+        head_weight: lambda of section 4.2. Body and head see separate losses, so under plain SGD it only
+            scales the head's learning rate.
+        skip: search layers whose targets are not regressed to, such as ("block0",).
+        squares: a layer's squared error is the "mean" over its elements, or their "sum" as literally written.
+        normalise_output: whether the network's activations are normalised before they are compared.
+        epochs, batch, learning_rate, momentum, weight_decay, augment, precision, budget: see `FitConfig`. The target of
+            the plain image serves all its augmented variants.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    head_weight: float = 0.03
+    skip: tuple[str, ...] = ()
+    squares: Literal["mean", "sum"] = "mean"
+    normalise_output: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.positive_float("head_weight", self.head_weight)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -1,20 +1,18 @@
-"""Networks that offer a stem, a list of blocks and a head: the paper's two (appendix A.1), and anybody's own."""
+"""Networks that offer a stem, a list of blocks and a head, and what search and learning ask of them."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.data import Dataset
-from repsearch.operators import image_generators, noisy, normalise
-from repsearch.presets import Preset
+from repsearch.operators import normalise
 
 
 @runtime_checkable
@@ -95,170 +93,6 @@ def check_network(network: nn.Module) -> Searchable:
     return network  # type: ignore[return-value]
 
 
-# --- the paper's networks ---------------------------------------------------------------------------------------------
-
-
-def convnet(
-    images: Tensor,
-    classes: int,
-    width: int = 256,
-    groups: int = 1,
-    init: Literal["dirac", "residual"] = "dirac",
-    head_init: Literal["kaiming", "framework"] = "kaiming",
-    statistics: Literal["batch", "running"] = "batch",
-    seed: int = 0,
-) -> Network:
-    """The network of appendix A.1: whitening, three blocks of `groups` ConvGroups, a linear head.
-
-    Args:
-        images: training images (N, C, H, W), normalised; the whitening is computed from the first 5000.
-        classes: number of classes.
-        width: channels of every block.
-        groups: ConvGroups a block, two convolutions each; the first one pools.
-        init: of the convolutions; see `dirac_conv`.
-        head_init: "kaiming" is `kaiming_uniform_` itself, "framework" torch's default for linear layers.
-        statistics: BatchNorm always uses the "batch", or "running" statistics at test time.
-        seed: decides the initial weights.
-
-    Returns:
-        A `Network`. For 32x32 images its search layers are width x 15 x 15, x 7 x 7, x 3 x 3, and the logits.
-
-    Raises:
-        InputError: images too small for three poolings, a width or a number of groups out of range.
-    """
-    checks.images("images", images)
-    checks.positive_int("classes", classes, minimum=2)
-    checks.positive_int("width", width)
-    checks.positive_int("groups", groups)
-    checks.one_of("init", init, ("dirac", "residual"))
-    checks.one_of("head_init", head_init, ("kaiming", "framework"))
-    checks.one_of("statistics", statistics, ("batch", "running"))
-    sides = [(side - 1) // 8 for side in images.shape[2:]]
-    if min(sides) < 1:
-        found = f"{images.shape[2]}x{images.shape[3]}"
-        raise InputError(f"images: {found} vanish in three poolings; expected 9x9 or larger")
-
-    filters = whitening_filters(images[:5000])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        stem_conv = nn.Conv2d(filters.shape[1], filters.shape[0], filters.shape[2], bias=False)
-        stem_conv.weight = nn.Parameter(filters, requires_grad=False)
-        blocks, channels = [], filters.shape[0]
-        for _ in range(3):
-            parts = []
-            for group in range(groups):
-                parts.append(conv_group(channels, width, group == 0, init, statistics == "running"))
-                channels = width
-            blocks.append(nn.Sequential(*parts))
-        linear = nn.Linear(width * sides[0] * sides[1], classes, bias=False)
-        if head_init == "kaiming":
-            nn.init.kaiming_uniform_(linear.weight)
-    return Network(nn.Sequential(stem_conv, nn.GELU()), blocks, nn.Sequential(nn.Flatten(), linear))
-
-
-def conv_group(channels: int, width: int, pool: bool, init: str = "dirac", running: bool = False) -> nn.Sequential:
-    """Conv3x3, MaxPool2x2 (if `pool`), BatchNorm, GELU, Conv3x3, BatchNorm, GELU; arguments as in `convnet`."""
-    return nn.Sequential(
-        dirac_conv(channels, width, init), *([nn.MaxPool2d(2)] if pool else []), batch_norm(width, running), nn.GELU(),
-        dirac_conv(width, width, init), batch_norm(width, running), nn.GELU(),
-    )
-
-
-def dirac_conv(channels: int, width: int, init: str = "dirac") -> nn.Conv2d:
-    """A same-padded 3x3 convolution without bias whose first `channels` filters are, or start from, the identity.
-
-    "dirac" replaces them by the identity, as airbench does; the filters beyond `channels` keep torch's default, and
-    with as many outputs as inputs there are none. "residual" adds the identity to a tenth of torch's default. Trained
-    networks start so: where the margin of every image is the same, as in MNIST, a pure Dirac network has channels
-    that are constant over a whole batch, and BatchNorm's gradient, divided by the square root of 1e-12, ends the
-    training in its first step.
-    """
-    conv = nn.Conv2d(channels, width, 3, padding="same", bias=False)
-    with torch.no_grad():
-        identity = nn.init.dirac_(torch.empty_like(conv.weight[:channels]))
-        conv.weight[:channels] = identity if init == "dirac" else 0.1 * conv.weight[:channels] + identity
-    return conv
-
-
-def batch_norm(width: int, running: bool) -> nn.BatchNorm2d:
-    """BatchNorm with eps 1e-12, its weight fixed at 1, its bias trained; batch statistics unless `running`."""
-    norm = nn.BatchNorm2d(width, eps=1e-12, momentum=0.4, track_running_stats=running)
-    norm.weight.requires_grad_(False)
-    return norm
-
-
-def whitening_filters(images: Tensor, side: int = 2, eps: float = 5e-4) -> Tensor:
-    """Filters that whiten the patches of images: eigenvectors over sqrt(eigenvalue + eps), with both signs (A.1).
-
-    Args:
-        images: (N, C, H, W), normalised.
-        side: of a patch, in pixels.
-        eps: added to each eigenvalue of the uncentred covariance.
-
-    Returns:
-        (2 * C * side**2, C, side, side). The first half, applied to the patches, gives uncorrelated features of
-        mean square eigenvalue / (eigenvalue + eps).
-    """
-    channels = images.shape[1]
-    patches = images.unfold(2, side, 1).unfold(3, side, 1).permute(0, 2, 3, 1, 4, 5)
-    flat = patches.reshape(-1, channels * side * side).double()
-    values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
-    # The sign of an eigenvector is arbitrary: fix it, so that every machine gets the same filters.
-    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    filters = (vectors * largest.sign() / (values + eps).sqrt()).T.flip(0)
-    filters = filters.reshape(-1, channels, side, side).float()
-    return torch.cat([filters, -filters])
-
-
-def search_network(
-    data: Dataset, preset: Preset, seed: int = 0, head_init: Literal["kaiming", "framework"] = "kaiming"
-) -> Network:
-    """The network that is searched: one ConvGroup a block, never trained, statistics frozen (A.1).
-
-    The statistics are those of noisy copies of the first 512 training images, which is what a search starts from.
-
-    Args:
-        data: its training images give the whitening and the calibration batch.
-        preset: gives the width, and the noise on the calibration images.
-        seed: decides the weights and that noise.
-        head_init: see `convnet`.
-
-    Example:
-        >>> from repsearch import load, presets
-        >>> data = load("digits", train=100, validation=50, test=50)
-        >>> network = search_network(data, presets.smoke("digits"))
-        >>> layer_names(network)
-        ('block0', 'block1', 'block2', 'logits')
-    """
-    network = convnet(
-        data.train.images, data.train.classes, preset.width, 1, head_init=head_init, statistics="running", seed=seed
-    )
-    generators = image_generators(seed, range(min(512, len(data.train))))
-    return calibrate(network, noisy(data.train.images[:512], preset.search.input_noise, generators))
-
-
-def learn_network(
-    data: Dataset,
-    preset: Preset,
-    seed: int = 0,
-    groups: int | None = None,
-    statistics: Literal["batch", "running"] = "batch",
-) -> Network:
-    """The network that is trained: `preset.groups` ConvGroups a block, three (six convolutions) in the paper (A.1).
-
-    Args:
-        data: its training images give the whitening.
-        preset: gives width and depth.
-        seed: decides the weights.
-        groups: ConvGroups a block, if not the preset's.
-        statistics: what BatchNorm uses at test time; "batch" as written in the paper.
-    """
-    return convnet(
-        data.train.images, data.train.classes, preset.width, groups or preset.groups, "residual",
-        statistics=statistics, seed=seed,
-    )
-
-
 # --- statistics -------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +127,15 @@ def batch_statistics(network: nn.Module, momentum: float = 0.0) -> Iterator[None
     finally:
         for norm, (training, old) in zip(norms, before, strict=True):
             norm.training, norm.momentum = training, old
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Within the context nothing has a gradient; afterwards the model's state, such as BatchNorm's, is what it was."""
+    state = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        yield
+    model.load_state_dict(state)
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -20,7 +20,7 @@ Generators = Sequence[torch.Generator]
 def image_generators(seed: int, indices: Sequence[int], device: torch.device | str = "cpu") -> list[torch.Generator]:
     """One generator for each image, seeded by (seed, index of the image) and nothing else."""
     states = [np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0] for index in indices]
-    return [torch.Generator(device).manual_seed(int(state >> 1)) for state in states]
+    return [torch.Generator(device).manual_seed(int(state) >> 1) for state in states]
 
 
 def select(population: Tensor, fitness: Tensor, k: int, together: bool = False) -> tuple[Tensor, Tensor]:

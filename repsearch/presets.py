@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from repsearch import checks
-from repsearch.config import LayerSearch, LearnConfig, SearchConfig, split_population
+from repsearch.config import FitConfig, LayerSearch, LearnConfig, SearchConfig, split_population
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Preset:
     groups: int
     search: SearchConfig
     learn: LearnConfig
-    baseline: LearnConfig
+    baseline: FitConfig
     cost: str
 
 
@@ -49,7 +49,7 @@ def smoke(data: str = "digits") -> Preset:
         name="smoke", data=data, train=200, validation=200, test=300, width=16, groups=2,
         search=SearchConfig(_schedule(data, (20, 10, 10, 3)), input_noise=0.03, **population),
         learn=LearnConfig(epochs=20, batch=50, learning_rate=0.3, head_weight=1.0),
-        baseline=LearnConfig(epochs=20, batch=50, learning_rate=0.1),
+        baseline=FitConfig(epochs=20, batch=50, learning_rate=0.1),
         cost="about a minute on two CPU cores",
     )
 
@@ -67,7 +67,7 @@ def book(data: str = "cifar10") -> Preset:
     return Preset(
         name="book", data=data, train=2000, validation=1000, test=5000, width=32, groups=1, search=search,
         learn=LearnConfig(epochs=20, batch=125, learning_rate=1.0, head_weight=0.3, precision="bfloat16"),
-        baseline=LearnConfig(epochs=20, batch=125, learning_rate=0.3, precision="bfloat16"),
+        baseline=FitConfig(epochs=20, batch=125, learning_rate=0.3, precision="bfloat16"),
         cost="a minute or two a training on two CPU cores",
     )
 
@@ -77,12 +77,12 @@ def paper(data: str = "cifar10") -> Preset:
     4.0 * batch / (1024 * (1 + 1 / (1 - momentum))) for a loss averaged over the batch."""
     momentum, batch = 0.85, 2000
     rate = 4.0 * batch / (1024 * (1 + 1 / (1 - momentum)))
-    learn = LearnConfig(
-        epochs=1000 if data == "mnist" else 90, batch=batch, learning_rate=rate, momentum=momentum, head_weight=0.03
-    )
+    epochs = 1000 if data == "mnist" else 90
+    learn = LearnConfig(epochs=epochs, batch=batch, learning_rate=rate, momentum=momentum, head_weight=0.03)
+    baseline = FitConfig(epochs=epochs, batch=batch, learning_rate=rate, momentum=momentum)
     return Preset(
         name="paper", data=data, train=None, validation=4000, test=None, width=256, groups=2 if data == "mnist" else 3,
-        search=SearchConfig(_schedule(data, (300, 100, 100, 10))), learn=learn, baseline=learn,
+        search=SearchConfig(_schedule(data, (300, 100, 100, 10))), learn=learn, baseline=baseline,
         cost="seconds an image to search on two CPU cores; a GPU to train",
     )
 

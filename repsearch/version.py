@@ -1,3 +1,3 @@
-"""The version of the library, which is part of what its records and targets are identified by."""
+"""The version of the library."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -56,6 +56,19 @@ def test_shuffled_labels_close_the_gap_between_classes() -> None:
     assert abs(null_between - null_within) < 0.1
 
 
+def test_between_class_share_in_closed_form() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(400) % 4
+    noise = torch.randn(400, 50, generator=generator)
+    assert measure.between_class_share(noise, labels) == pytest.approx(3 / 399, abs=0.004)
+    assert measure.between_class_share(torch.eye(4)[labels], labels) == pytest.approx(1)
+    # Class means of variance 1 beside noise of variance 1: half of it lies between.
+    means = torch.randn(4, 5000, generator=generator)
+    means = (means - means.mean(0)) / (means - means.mean(0)).square().mean().sqrt()
+    H = means[labels] + torch.randn(400, 5000, generator=generator)
+    assert measure.between_class_share(H, labels) == pytest.approx(0.5, abs=0.02)
+
+
 def test_cosine_distance_in_closed_form() -> None:
     H = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
     T = torch.tensor([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0], [1.0, 0.0]])

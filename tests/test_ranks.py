@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from repsearch.targets import read_manifest
+from repsearch.store.manifest import read_manifest
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 SEARCH = ["-m", "repsearch", "search", "--quiet", "--validation", "10", "--test", "10"]

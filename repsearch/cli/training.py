@@ -1,0 +1,58 @@
+"""What the commands that train have in common: options, and a training of one model."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.torch
+from torch import nn
+
+from repsearch import checks
+from repsearch.airbench import learn_network
+from repsearch.cli.common import data_and_preset, settings_of
+from repsearch.config import FitConfig, as_dict
+from repsearch.evaluation import accuracy
+from repsearch.fitting import fit
+from repsearch.method import Method
+from repsearch.reproduce.records import record, write_record
+from repsearch.store.files import write_whole
+
+
+def add_training_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `train`."""
+    sub.add_argument("--groups", type=int, help="ConvGroups a block, two convolutions each (default: the preset's)")
+    sub.add_argument("--augment", action="store_true", help="flip and crop the training images")
+    sub.add_argument("--epochs", type=int, help="(default: the preset's)")
+    sub.add_argument("--checkpoint", type=Path, help="file to save the training in, and to resume from")
+    sub.add_argument("--out", type=Path, help="write the trained weights there (safetensors)")
+
+
+def train(args: argparse.Namespace, method: Method, config: FitConfig) -> None:
+    """Train, and say in a line how it went."""
+    data, preset = data_and_preset(args)
+    config = replace(config, augment=args.augment, epochs=config.epochs if args.epochs is None else args.epochs)
+    if args.groups is not None:
+        checks.positive_int("groups", args.groups)
+    start, name = time.perf_counter(), type(method).__name__
+    model = learn_network(data, preset, args.seed, args.groups).to(args.device)
+    history = fit(model, data, method, config, args.seed, args.checkpoint, progress=not args.quiet)
+    test = accuracy(model, data.test)
+    best = history.validation_accuracy[history.best_epoch]
+    epoch, cost = f"epoch {history.best_epoch + 1} of {config.epochs}", f"{history.spent[-1]:,.0f} F"
+    print(f"{name}: {epoch}: validation accuracy {best:.1%}, test {test:.1%}, cost {cost}")
+    if args.out:
+        _write_weights(model, args.out)
+    if args.json:
+        settings = settings_of(data, preset, method=name, fit=as_dict(config))
+        write_record(args.json, record(
+            "fit", args.seed, time.perf_counter() - start, settings, test_accuracy=test, best_epoch=history.best_epoch,
+            validation_accuracy=history.validation_accuracy, losses=history.parts, spent=history.spent,
+        ))
+
+
+def _write_weights(model: nn.Module, path: Path) -> None:
+    weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    write_whole(path, safetensors.torch.save(weights))

@@ -1,0 +1,124 @@
+"""The engine for any network with frozen statistics, on any device torch has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cache
+from itertools import zip_longest
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from repsearch.config import SearchConfig
+from repsearch.data import Split
+from repsearch.engine.draws import Banks, draw
+from repsearch.engine.interface import Name, Progress
+from repsearch.engine.threads import one_thread
+from repsearch.operators import crossover, image_generators, mutate, select, smooth, spread
+from repsearch.reference import Found, evaluate, first_population, normalised, propagate, search_layer
+
+
+class TorchEngine:
+    """Searches in torch, on any device: smooths the pool of parents instead of all children, and draws from banks.
+
+    Args:
+        light: a network without its identities, on the device that is to search.
+        config, seed: as in `repsearch.search`.
+        shapes: of all search layers.
+        layers: numbers of those to search, in order.
+        together: images in memory together; by default one on the CPU, and as many as 4 GiB of activations hold on
+            other devices. The last batch is filled up, so that every image is computed in a batch of that size.
+    """
+
+    name: Name = "torch"
+
+    def __init__(
+        self, light: nn.Module, config: SearchConfig, seed: int, shapes: dict[str, tuple[int, ...]],
+        layers: Sequence[int], together: int | None = None,
+    ) -> None:
+        self.light, self.config, self.seed = light.eval().requires_grad_(False), config, seed
+        self.layers = layers
+        self.shapes = list(shapes.values())
+        self.device = next(light.parameters()).device
+        largest = max(int(np.prod(shape)) for shape in self.shapes)
+        held = 4 * 2**30 // (4 * 6 * config.population * largest)
+        self.together = together or (1 if self.device.type == "cpu" else max(1, min(held, config.shard)))
+        self.banks = cache(lambda layer: Banks(seed, layer, self.shapes[layer], config))
+
+    def search(self, data: Split, progress: Progress, start: Tensor | None = None) -> Found:
+        """See `Engine`."""
+        parts = []
+        with one_thread() if self.device.type == "cpu" else nullcontext():
+            for first in range(0, len(data), self.together):
+                rows = torch.arange(first, first + self.together).clamp(max=len(data) - 1)
+                count = min(self.together, len(data) - first)
+                batch = Split(data.images[rows], data.labels[rows], data.classes, data.indices[rows])
+                found = self.search_images(batch, progress, None if start is None else start[rows])
+                parts.append(Found([H[:count] for H in found.activations], [ce[:count] for ce in found.cross_entropy]))
+        return Found.concatenate(parts)
+
+    @torch.no_grad()
+    def search_images(self, data: Split, progress: Progress, start: Tensor | None = None) -> Found:
+        """As `repsearch.reference.search_images`."""
+        config, labels = self.config, data.labels.to(self.device)
+        generators = image_generators(self.seed, data.indices.tolist(), self.device)
+        images, first = data.images.to(self.device), self.layers[0]
+        population = first_population(self.light, images, config, generators, first, start)
+        best, histories = [], []
+        for layer, following in zip_longest(self.layers, self.layers[1:]):
+            if layer == len(config.schedule) - 1:
+                H, history = search_layer(self.light, layer, population, labels, config, generators)
+            else:
+                H, history = self.search_layer(layer, population, labels, data.indices.tolist())
+            if following is not None:
+                population = propagate(self.light, layer, H, config, following)
+            best.append(H.cpu())
+            histories.append(history.cpu())
+            progress(layer, history.shape[1] * len(H), histories[-1][:, -1])
+        return Found(best, histories)
+
+    def search_layer(
+        self, layer: int, population: Tensor, labels: Tensor, indices: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """As `repsearch.reference.search_layer`, for a convolutional layer; `indices` give the draws."""
+        config, banks = self.config, self.banks(layer)
+        channels = self.shapes[layer][0]
+        drawn = [draw(self.seed, layer, index, channels, banks.rows, config) for index in indices]
+        fitness = evaluate(self.light, layer, population, labels)
+        parents, fitness = select(population, fitness, config.parents)
+        history = [fitness[:, 0]]
+        for generation in range(config.schedule[layer].generations):
+            pairs = torch.from_numpy(np.stack([(d.first[generation], d.second[generation]) for d in drawn]))
+            rows = np.stack([d.noise[generation] for d in drawn])
+            noise = banks.rows_of(generation, rows).to(self.device)
+            children = self.children(layer, parents, pairs.transpose(1, 2).to(self.device), noise)
+            everyone = torch.cat([fitness, evaluate(self.light, layer, children, labels)], 1)
+            parents, fitness = select(torch.cat([parents, children], 1), everyone, config.parents)
+            history.append(fitness[:, 0])
+        return parents[:, 0], -torch.stack(history, 1)
+
+    def children(self, layer: int, parents: Tensor, pairs: Tensor, noise: Tensor) -> Tensor:
+        """Explorers and refiners (B, n, C, H, W), from smoothed parents and smoothed noise.
+
+        Args:
+            layer: the search layer.
+            parents: (B, k, C, H, W).
+            pairs: (B, n, 2), indices into the parents; of refiners, into parents and explorers.
+            noise: (B, n, C, H, W), smoothed.
+        """
+        config, schedule = self.config, self.config.schedule[layer]
+        M, sigma, n = self._smoothed(layer, parents), spread(parents), config.explorers
+        explorers = self._reproduce(M, sigma, pairs[:, :n], schedule.strength * schedule.boost, noise[:, :n])
+        if n and config.refine_from == "parents and explorers":
+            M, sigma = torch.cat([M, self._smoothed(layer, explorers)], 1), torch.cat([sigma, spread(explorers)], 1)
+        refiners = self._reproduce(M, sigma, pairs[:, n:], schedule.strength, noise[:, n:])
+        return torch.cat([explorers, refiners], 1)
+
+    def _reproduce(self, M: Tensor, sigma: Tensor, pairs: Tensor, strength: float, noise: Tensor) -> Tensor:
+        return normalised(mutate(crossover(M, pairs), crossover(sigma, pairs), strength, noise), self.config)
+
+    def _smoothed(self, layer: int, H: Tensor) -> Tensor:
+        blurred = self.config.blurred == "child"
+        return smooth(H, self.config.schedule[layer].blur, self.config.border) if blurred else H

@@ -1,0 +1,108 @@
+"""The experiments by the paper's names: which runs each figure and table is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from repsearch import checks, presets
+from repsearch.checks import InputError
+from repsearch.reproduce.plans import READINGS
+from repsearch.reproduce.runs import Run
+from repsearch.reproduce.variants import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED, TUNING
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One figure or table of the paper, or a study beside it.
+
+    Args:
+        section: of the paper.
+        what: one line.
+        kind: of its runs.
+        data: names of the data sets; at smoke it is always the embedded digits.
+        variants: of each data set.
+        preset: run at this preset, which is then part of the book's experiments.
+        seeds: use only the first so many seeds.
+        train: training images at the book preset, where many variants are compared, of which the order matters and not
+            the height.
+    """
+
+    section: str
+    what: str
+    kind: str
+    data: tuple[str, ...]
+    variants: tuple[str, ...]
+    preset: str | None = None
+    seeds: int | None = None
+    train: int | None = None
+
+    def runs(self, preset: str, seeds: Sequence[int]) -> list[Run]:
+        """All runs, in order; none where the experiment is one of another preset."""
+        if self.preset and preset not in (self.preset, "book"):
+            return []
+        preset = self.preset or preset
+        return [Run(self.kind, data, preset, variant, seed, self.train if preset == "book" else None)
+                for data in (("digits",) if preset == "smoke" else self.data)
+                for seed in seeds[: self.seeds] for variant in self.variants]
+
+
+ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
+FIGURE5 = ("search-based", "sgd2", "other")
+EXPERIMENTS = {
+    "perturbation": Experiment("2", "what a random perturbation gains, in parameters and in activations",
+                               "perturbation", ("cifar10",), ("all",)),
+    "fig2": Experiment("3.2", "cross-entropy of the best against population and generations, each block alone",
+                       "fig2", ("cifar100",), tuple(READINGS)),
+    "fig2-paper": Experiment("3.2", "the same at the paper's sizes, in two readings", "fig2", ("cifar100",),
+                             ("child", "noise"), preset="paper", seeds=1),
+    "fig3": Experiment("3.2", "effective number of solutions against independent runs, each block alone", "fig3",
+                       ("cifar100",), ("noise",)),
+    "table1": Experiment("4.3", "test accuracy without augmentation, with controls", "training", ALL, tuple(TABLE1)),
+    "table2": Experiment("4.3", "test accuracy with augmentation", "training", PHOTOGRAPHS, tuple(TABLE2)),
+    "fig4": Experiment("4.4", "accuracy against population and generations", "training", PHOTOGRAPHS,
+                       ("search-based", *FIGURE4), train=500),
+    "fig5": Experiment("4.5", "distance to the searched targets against epoch", "training", PHOTOGRAPHS, FIGURE5),
+    "fig6": Experiment("4.5", "within-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
+    "fig7": Experiment("B", "between-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
+    "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "training", ("cifar10",),
+                            ("search-based", "sgd2", "untrained-body", "class-means", *ABLATIONS), train=500),
+    "batch": Experiment("3.1", "readings that tie images to each other; only the reference searches them",
+                        "training", ("digits",), ("search-based", *TIED), preset="smoke"),
+    "tuning": Experiment("A.3", "learning rates of both trainings, chosen on validation images", "training",
+                         ("cifar10",), tuple(TUNING), seeds=1),
+    "search": Experiment("3.1", "a hundred images searched at the paper's sizes", "search", ("cifar10",),
+                         ("first100",), preset="paper"),
+    "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),
+                        ("all",), preset="paper", seeds=1),
+}
+
+
+def runs(
+    names: Sequence[str], preset: str, seeds: Sequence[int], data: Sequence[str] = (), variants: Sequence[str] = ()
+) -> list[Run]:
+    """The runs of these experiments, each once, in order.
+
+    Args:
+        names: of experiments; "all" is all of them.
+        preset: smoke, book or paper.
+        seeds: one or more.
+        data, variants: keep only runs with these; none given keeps all.
+
+    Raises:
+        InputError: no experiment, preset, data set or variant of them has such a name, or no name is given.
+    """
+    if not names:
+        raise InputError(f"experiment: name one or more of {', '.join(EXPERIMENTS)}, or all; or give --list")
+    names = list(EXPERIMENTS) if "all" in names else names
+    for name in names:
+        checks.one_of("experiment", name, EXPERIMENTS)
+    checks.one_of("preset", preset, presets.PRESETS)
+    for seed in seeds:
+        checks.positive_int("seed", seed, minimum=0)
+    found = list(dict.fromkeys(run for name in names for run in EXPERIMENTS[name].runs(preset, seeds)))
+    for key, wanted in (("data", data), ("variant", variants)):
+        for value in wanted:
+            checks.one_of(key, value, tuple(dict.fromkeys(getattr(run, key) for run in found)))
+        found = [run for run in found if not wanted or getattr(run, key) in wanted]
+    return found

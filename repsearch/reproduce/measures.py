@@ -1,0 +1,76 @@
+"""What is measured of a search, and of a network in training (section 4.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repsearch import measure
+from repsearch.data import Split
+from repsearch.fitting import Watch
+from repsearch.networks import activations
+from repsearch.store.reader import Targets
+
+
+def search_result(targets: Targets, data: Split) -> dict[str, Any]:
+    """What a search found, in numbers."""
+    curves = {layer: targets.cross_entropy(layer) for layer in targets.layers}
+    return {
+        "cross_entropy": {layer: curve.mean(0)[[0, -1]].tolist() for layer, curve in curves.items()},
+        "above_half": {layer: float(((-curve[:, -1]).exp() > 0.5).float().mean()) for layer, curve in curves.items()},
+        "between_class_share": {layer: measure.between_class_share(targets.read(layer), data.labels)
+                                for layer in targets.layers},
+    }
+
+
+def watcher(
+    split: Split, targets: Targets | None, epochs: int, seed: int, measured: list[dict[str, float]]
+) -> Watch | None:
+    """What `repsearch.fit` calls to add to `measured` before training, ten times on the way, and, if the epochs divide
+    so, at its end.
+
+    An entry is of a block and a number of epochs done: the mean cosine distance to an image's own targets and to
+    another's, within- and between-class entropies in nats, the first also with shuffled labels.
+
+    Args:
+        split: images, of which those that have targets are followed.
+        targets: of its first images; None measures nothing.
+        epochs: of the training.
+        seed: of the controls.
+        measured: is added to.
+    """
+    if targets is None:
+        return None
+    every = max(1, epochs // 10)
+
+    def watch(epoch: int, model: nn.Module) -> None:
+        if epoch % every == 0:
+            measured.extend({"epoch": epoch, **row} for row in follow(model, split, targets, seed))
+
+    return watch
+
+
+@torch.no_grad()
+def follow(model: nn.Module, split: Split, targets: Targets, seed: int) -> list[dict[str, float]]:
+    """Distances and entropies of each block (section 4.5), with their controls."""
+    training, generator = model.training, torch.Generator().manual_seed(seed)
+    model.eval()
+    labels = split.labels[: len(targets)]
+    layers = activations(model, split.images[: len(targets)])[:-1]
+    model.train(training)
+    rows = []
+    for block, (name, H) in enumerate(zip(targets.layers, layers, strict=False)):
+        wanted = targets.read(name)
+        within, between = measure.class_entropies(H, labels)
+        rows.append({
+            "block": block, "distance": _mean(measure.cosine_distance(H, wanted)),
+            "distance_others": _mean(measure.cosine_distance_null(H, wanted, generator)), "within": within,
+            "between": between, "within_shuffled": measure.class_entropies_null(H, labels, generator)[0],
+        })
+    return rows
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean())

@@ -1,0 +1,149 @@
+"""The repository says one thing in one place: its address, its version, its hashes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import jupytext
+import pytest
+
+import repsearch as rs
+from repsearch.reproduce.catalogue import EXPERIMENTS, runs
+from repsearch.reproduce.provenance import code_hash
+from repsearch.reproduce.records import FOLDER
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book"))
+from run_notebooks import stale  # noqa: E402
+
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
+
+
+def tracked() -> list[Path]:
+    """Text files of the repository: those git tracks, or all but the obvious where there is no git."""
+    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == 0:
+        files = [ROOT / name for name in done.stdout.splitlines()]
+    else:
+        files = [path for path in ROOT.rglob("*") if not {".venv", "_build"} & set(path.parts)]
+    return [path for path in files if path.is_file() and path.suffix not in (".png", ".gif")]
+
+
+def test_the_address_is_the_same_everywhere() -> None:
+    """Every link to this repository on GitHub, on Colab or in an install command is the one of pyproject.toml."""
+    owner, name = re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", URLS["Repository"]).groups()  # type: ignore[union-attr]
+    patterns = [
+        r"github\.com/([\w.-]+)/(repsearch)\b", r"colab\.research\.google\.com/github/([\w.-]+)/([\w.-]+)",
+        r"git\+https://github\.com/([\w.-]+)/([\w.-]+?)(?:[\"'\s`]|$)",
+    ]
+    found = 0
+    for path in tracked():
+        text = path.read_text(errors="ignore")
+        for pattern in patterns:
+            for match in re.finditer(pattern, text):
+                assert match.groups() == (owner, name), f"{path}: {match.group()} is not {URLS['Repository']}"
+                found += 1
+        for match in re.finditer(r"https://([\w-]+)\.github\.io/([\w-]+)", text):
+            assert match.group() == URLS["Book"].rstrip("/"), f"{path}: {match.group()}"
+    assert found >= 8
+
+
+def test_every_chapter_has_a_colab_badge_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    address = URLS["Repository"].removeprefix("https://github.com/")
+    for chapter in CHAPTERS:
+        assert f"https://colab.research.google.com/github/{address}/blob/main/notebooks/{chapter.stem}.ipynb" in readme
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert f"version: {rs.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_outputs_of_a_chapter_are_those_of_its_code(chapter: Path) -> None:
+    why = stale(chapter)
+    assert why is None, f"{chapter.stem} {why}: make notebooks"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_chapters_ran_in_order_without_errors(chapter: Path) -> None:
+    cells = [c for c in json.loads(chapter.with_suffix(".ipynb").read_text())["cells"] if c["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert not any(out["output_type"] == "error" or out.get("name") == "stderr" for out in cell["outputs"])
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_every_figure_of_a_chapter_is_there(chapter: Path) -> None:
+    cells = [c for c in json.loads(chapter.with_suffix(".ipynb").read_text())["cells"] if "figure" in c["metadata"].get("mystnb", {})]
+    for cell in cells:
+        shown = sum("image/png" in out.get("data", {}) for out in cell["outputs"])
+        assert shown == 1, f"{chapter.stem}: {shown} pictures from {''.join(cell['source'])[-100:]}"
+
+
+def test_chapters_in_the_table_of_contents_exist_and_all_are_there() -> None:
+    toc = (ROOT / "_toc.yml").read_text()
+    listed = re.findall(r"(?:file|root): (\S+)", toc)
+    for entry in listed:
+        assert any((ROOT / f"{entry}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+    assert {f"notebooks/{chapter.stem}" for chapter in CHAPTERS} <= set(listed)
+
+
+def test_records_say_what_made_them() -> None:
+    for path in sorted(FOLDER.glob("*-[0-9].json")):
+        record = json.loads(path.read_text())
+        assert {"seed", "library", "library_hash", "versions", "hardware", "seconds", "settings", "preset"} <= set(record), path
+        assert len(record["library_hash"]) == 16
+
+
+def test_every_run_of_the_book_is_there_and_of_the_library_as_it_is() -> None:
+    """A record made by `reproduce` names the module that computes it; neither that nor what it imports has changed."""
+    states = {run.name: run.state(FOLDER) for run in runs(list(EXPERIMENTS), "book", (0, 1, 2))}
+    wrong = {name: state for name, state in states.items() if state != "done"}
+    assert not wrong, f"{wrong}: python -m repsearch reproduce all"
+    for path in FOLDER.glob("*.json"):
+        record = json.loads(path.read_text())
+        if record.get("module"):
+            assert record["library_hash"] == code_hash(record["module"]), f"{path.name}: reproduce it"
+
+
+def test_the_library_never_imports_matplotlib_outside_of_figures() -> None:
+    code = (
+        "import sys, repsearch.cli.main, repsearch.reproduce.demo, repsearch.reproduce.plans;"
+        "sys.exit('matplotlib' in sys.modules or 'seaborn' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_doctests() -> None:
+    import doctest
+    import importlib
+
+    ran = 0
+    for path in sorted((ROOT / "repsearch").rglob("[!_]*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        results = doctest.testmod(importlib.import_module(name))
+        assert results.failed == 0, path
+        ran += results.attempted
+    assert ran > 20
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_no_result_is_typed(chapter: Path) -> None:
+    """Results are printed from records or live runs: prose has no decimals, percentages or numbers with a unit.
+
+    Left out: code, formulas, tables' rules, and the numbers of sections, figures and the paper.
+    """
+    for cell in jupytext.read(chapter).cells:
+        if cell.cell_type != "markdown":
+            continue
+        text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\([^)\s]*\)|\{cite\}`[^`]*`", " ", cell.source, flags=re.S)
+        text = re.sub(r"(?i)(sections?|figures?|tables?|appendix)\s+(\d+(\.\d+)?)((,|\s|and|to)+\d+(\.\d+)?)*", " ", text)
+        typed = re.findall(r"\S*\d+\.\d+\S*|\d+(?:\s|-)*(?:%|percent|points|nats|times)", text)
+        assert not typed, f"{chapter.stem}: {typed} in {cell.source[:80]!r}"

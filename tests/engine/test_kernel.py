@@ -1,0 +1,174 @@
+"""The kernel is the reference, faster: same draws, same children; own draws, same distribution."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from readings import READINGS
+from scipy.stats import ks_2samp
+from torch import Tensor
+
+import repsearch as rs
+from repsearch.airbench import convnet
+from repsearch.config import LayerSearch, split_population
+from repsearch.engine import kernel
+from repsearch.engine.draws import Banks, draw, pack, unpack
+from repsearch.engine.kernel_engine import KernelEngine
+from repsearch.engine.shapes import layer_shapes
+from repsearch.engine.tail import without_identities
+from repsearch.engine.torch_engine import TorchEngine
+from repsearch.networks import rest
+from repsearch.operators import image_generators, normalise, select, spread
+from repsearch.presets import Preset
+from repsearch.reference import evaluate, initial_population, make_children, propagate
+
+
+def children_of(parents: Tensor, layer: int, config: rs.SearchConfig, drawn: kernel.Draws, banks: Banks) -> Tensor:
+    """What the reference makes of the engine's draws for the first generation."""
+    schedule, n = config.schedule[layer], config.explorers
+    pairs = torch.from_numpy(np.stack([drawn.first[0], drawn.second[0]], 1))[None]
+    noise = banks.rows_of(0, drawn.noise[0], smoothed=False)[None]
+    explorers = make_children(parents, pairs[:, :n], noise[:, :n], schedule.strength * schedule.boost, schedule, config)
+    pool = parents if config.refine_from == "parents" else torch.cat([parents, explorers], 1)
+    refiners = make_children(pool, pairs[:, n:], noise[:, n:], schedule.strength, schedule, config)
+    return torch.cat([explorers, refiners], 1)
+
+
+def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> None:
+    """One generation of every convolutional layer, by the kernel, the torch engine and the reference."""
+    shapes = layer_shapes(network, image, config)
+    light = without_identities(network)
+    engine, in_torch = (make(light, config, 0, shapes, range(len(shapes))) for make in (KernelEngine, TorchEngine))
+    index, label = int(image.indices), int(image.labels)
+    population = initial_population(network, image.images, config, image_generators(0, [index]))
+    for layer, shape in enumerate(list(shapes.values())[:-1]):
+        if layer:  # copies of one candidate: make them differ
+            noise = torch.randn(population.shape, generator=torch.Generator().manual_seed(layer))
+            population = normalise(population + 0.1 * noise)
+        parents, fitness = select(population, evaluate(network, layer, population, image.labels), config.parents)
+        banks = engine.banks(layer)
+        drawn = draw(0, layer, index, shape[0], banks.rows, config)
+        children = children_of(parents, layer, config, drawn, banks)
+        children_fitness = evaluate(network, layer, children, image.labels)
+        everyone = torch.cat([fitness, children_fitness], 1)
+        best, best_fitness = select(torch.cat([parents, children], 1), everyone, config.parents)
+
+        schedule, noise_banks = config.schedule[layer], engine.noise(layer)
+        first_bank = kernel.Noise(noise_banks.once[0], noise_banks.twice[0], *noise_banks[2:])
+        state, made = engine.parents(layer, parents[0], fitness[0]), engine.children(layer)
+        kernel.generation(
+            state, made, kernel.Draws(drawn.first[0], drawn.second[0], drawn.noise[0]), first_bank, engine.tails[layer],
+            label, config.explorers, np.float32(schedule.strength * schedule.boost), np.float32(schedule.strength),
+            shape[0], config.normalise, banks.smoothing,
+        )
+        assert torch.allclose(torch.from_numpy(made.fitness), children_fitness[0], atol=2e-5)
+        assert torch.allclose(torch.from_numpy(state.fitness), best_fitness[0], atol=2e-5)
+        assert torch.allclose(unpack(torch.from_numpy(state.H[state.slot]), *shape), best[0], atol=1e-4)
+        sigma = torch.from_numpy(state.sigma[state.slot]).flatten(1)[:, : shape[0]]
+        assert torch.allclose(sigma, spread(best)[0].flatten(1).expand(-1, shape[0]), atol=1e-5)
+
+        pairs = torch.from_numpy(np.stack([drawn.first[0], drawn.second[0]], 1))[None]
+        again = in_torch.children(layer, parents, pairs, banks.rows_of(0, drawn.noise[0])[None])
+        assert torch.allclose(again, children, atol=1e-4)
+        population = propagate(network, layer, best[:, 0], config)
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=str)
+def test_same_draws_same_children_fitness_and_selection(
+    network: rs.Network, data: rs.Dataset, preset: Preset, reading: dict[str, object]
+) -> None:
+    compare(network, data.train[:1], replace(preset.search, **reading))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("side", "channels", "width"), [(9, 1, 20), (19, 3, 7), (28, 1, 16), (32, 3, 33)])
+def test_same_children_at_other_sizes(preset: Preset, side: int, channels: int, width: int) -> None:
+    """Odd sides, maps of one position, one and three channels, widths that fill no tile."""
+    images = torch.randn(40, channels, side, side, generator=torch.Generator().manual_seed(0))
+    network = rs.calibrate(convnet(images, 5, width, statistics="running"), images)
+    compare(network, rs.Split(images[:1], torch.tensor([3]), 5, torch.tensor([11])), preset.search)
+
+
+def test_gelu_is_torchs() -> None:
+    x = np.linspace(-12, 12, 16 * 500, dtype=np.float32)
+    ours = x.copy()
+    kernel.activate(ours, np.ones_like(x), np.zeros_like(x))
+    assert np.abs(ours - F.gelu(torch.from_numpy(x).double()).numpy()).max() < 3e-6
+
+
+@pytest.mark.parametrize("border", ["zeros", "inside"])
+def test_smoothing_is_average_pooling(border: str) -> None:
+    maps = torch.randn(20, 11, 6, generator=torch.Generator().manual_seed(0))
+    layer = rs.SearchConfig((LayerSearch(1, 0.3, blur=3), LayerSearch(1, 0.1)), border=border)  # type: ignore[arg-type]
+    banks = Banks(0, 0, (20, 11, 6), layer)
+    tiles = pack(maps)
+    smoothed = np.empty_like(tiles)
+    kernel.smooth_rows(tiles, banks.down, banks.across, smoothed)
+    for _ in range(3):
+        maps = F.avg_pool2d(maps[None], 3, 1, 1, count_include_pad=border == "zeros")[0]
+    assert torch.allclose(unpack(torch.from_numpy(smoothed), 20, 11, 6), maps, atol=1e-6)
+    assert torch.allclose(unpack(torch.from_numpy(pack(maps)), 20, 11, 6), maps)
+
+
+@pytest.mark.slow
+def test_own_draws_same_distribution() -> None:
+    """300 searches each, by reference and engine: a Kolmogorov-Smirnov test of the best fitness at every layer.
+
+    Each image and seed is one search, so that all are independent; the seeds are fixed, and so is the outcome.
+    """
+    data = rs.load("digits", train=100, validation=20, test=20)
+    preset = rs.presets.smoke("digits")
+    schedule = tuple(replace(row, generations=6) for row in preset.search.schedule)
+    config = replace(preset.search, schedule=schedule, **split_population(24, 4))
+    network = rs.search_network(data, preset)
+    runs = {
+        engine: [rs.search(network, data.train, config, seed, progress=False, engine=engine) for seed in (0, 1, 2)]
+        for engine in ("reference", "kernel")
+    }
+    for layer in ("block0", "block1", "block2", "logits"):
+        reference, ours = (torch.cat([t.cross_entropy(layer)[:, -1] for t in runs[e]]) for e in ("reference", "kernel"))
+        assert ks_2samp(reference.numpy(), ours.numpy()).pvalue > 0.01, layer
+        shifted = ours + 0.3 * ours.std()
+        assert ks_2samp(reference.numpy(), shifted.numpy()).pvalue < 0.01  # the test would see a third of a deviation
+
+
+SEARCH = """
+import hashlib, repsearch as rs
+data, preset = rs.load("digits", train=4, validation=10, test=10), rs.presets.smoke("digits")
+targets = rs.search(rs.search_network(data, preset), data.train, preset.search, progress=False)
+print(*(hashlib.sha256(targets.read(layer).numpy().tobytes()).hexdigest() for layer in targets.layers))
+"""
+
+
+@pytest.mark.slow
+def test_a_kernel_just_compiled_and_one_from_the_cache_find_the_same(tmp_path: Path) -> None:
+    run = partial(subprocess.run, [sys.executable, "-c", SEARCH], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+                  check=True, capture_output=True, text=True)
+    compiled = run().stdout
+    assert list(tmp_path.rglob("kernel.search_layer*.nbc"))
+    assert run().stdout == compiled
+
+
+def test_a_block_searched_alone(data: rs.Dataset, preset: Preset) -> None:
+    network = rs.search_network(data, preset)
+    shapes = layer_shapes(network, data.train, preset.search)
+    for block in range(3):
+        engine = KernelEngine(without_identities(network), preset.search, 0, shapes, [block])
+        found = engine.search(data.train[:3], lambda *_: None)
+        (H,), (curves,) = found.activations, found.cross_entropy
+        assert (curves.diff(dim=1) <= 0).all() and curves.shape == (3, preset.search.schedule[block].generations + 1)
+        loss = F.cross_entropy(rest(network, block, H), data.train.labels[:3], reduction="none")
+        assert torch.allclose(loss, curves[:, -1], atol=1e-4)
+        alone = engine.search(data.train[2:3], lambda *_: None).activations[0]
+        assert torch.equal(alone[0], H[2])
+        targets = rs.search(network, data.train[:3], preset.search, progress=False, layers=(f"block{block}",))
+        assert targets.layers == (f"block{block}",) and torch.equal(targets.read(f"block{block}"), H.half().float())
+        assert torch.equal(targets.cross_entropy(f"block{block}"), curves)

@@ -1,0 +1,52 @@
+"""Targets are read as they were found, from a folder or from memory, in little memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from folders import contents
+
+import repsearch as rs
+from repsearch import measure
+
+LARGE = Path(__file__).with_name("large_targets.py")
+
+
+def test_folder_and_memory_hold_the_same(stored: Path, targets: rs.Targets) -> None:
+    assert sorted(contents(stored)) == ["manifest.json", *(f"shard-{i:05d}.safetensors" for i in range(5))]
+    opened = rs.Targets.open(stored)
+    assert len(opened) == 20 and opened.layers == targets.layers
+    for layer in targets.layers:
+        assert torch.equal(opened.read(layer), targets.read(layer))
+        assert torch.equal(opened.read(layer, 3, 9), targets.read(layer)[3:9])
+        assert torch.equal(opened.cross_entropy(layer), targets.cross_entropy(layer))
+    assert torch.equal(opened.probability, targets.probability)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_targets(tmp_path: Path) -> None:
+    """A folder in the layout of the paper's sizes is read batch by batch: 1.2 GB of it in far less memory."""
+    done = subprocess.run([sys.executable, LARGE, tmp_path, "8192"], capture_output=True, text=True, check=True)
+    small, large = (float(line.split()[-1]) for line in done.stdout.splitlines()[-2:])
+    assert large < small + 200, done.stdout
+
+
+def test_targets_changed(targets: rs.Targets, data: rs.Dataset) -> None:
+    means = targets.changed(lambda _, H: measure.class_means(H, data.train.labels))
+    H, labels = means.read("block2"), data.train.labels
+    for label in labels.unique():
+        expected = targets.read("block2")[labels == label].mean(0)
+        assert torch.allclose(H[labels == label], expected.expand_as(H[labels == label]), atol=2e-3)
+    assert torch.equal(means.read("logits"), targets.read("logits"))
+    assert torch.equal(means.read("block0", 5, 9), means.read("block0")[5:9])
+    with pytest.raises(rs.InputError, match=r"change: gave \(3, 8, 15, 15\) for block0, expected \(20, 8, 15, 15\)"):
+        targets.changed(lambda _, H: H[:3])
+
+
+def test_an_unknown_layer(targets: rs.Targets) -> None:
+    with pytest.raises(rs.InputError, match="layer='block7': unknown; choose one of block0, block1, block2, logits"):
+        targets.read("block7")

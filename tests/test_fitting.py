@@ -1,0 +1,112 @@
+"""The training loop: reproducible, interrupted and resumed, watched; the epoch it chooses; how a network predicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import repsearch as rs
+from repsearch.evaluation import predict
+from repsearch.fitting import learning_rate_share
+from repsearch.learning import Regression
+from repsearch.methods.backprop import Backprop
+from repsearch.presets import Preset
+
+
+@pytest.mark.parametrize("objective_is", ["targets", "labels"])
+def test_training_lowers_the_loss_and_repeats_to_the_bit(
+    data: rs.Dataset, preset: Preset, targets: rs.Targets, objective_is: str
+) -> None:
+    method, config = (Regression(targets), preset.learn) if objective_is == "targets" else (Backprop(), preset.baseline)
+    runs = []
+    for _ in range(2):
+        model = rs.learn_network(data, preset)
+        runs.append((rs.fit(model, data, method, replace(config, epochs=6), progress=False), model.state_dict()))
+    (history, weights), (again, same_weights) = runs
+    assert history == again
+    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+    assert history.loss[-1] < history.loss[0]
+    assert len(history.validation_accuracy) == 6
+    assert history.validation_accuracy[history.best_epoch] == max(history.validation_accuracy)
+
+
+def test_the_model_ends_with_its_best_validation_weights(data: rs.Dataset, preset: Preset) -> None:
+    model = rs.learn_network(data, preset)
+    history = rs.fit(model, data, Backprop(), replace(preset.baseline, epochs=5), progress=False)
+    assert rs.accuracy(model, data.validation) == max(history.validation_accuracy)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_baselines_of_2_4_and_6_convolutions(data: rs.Dataset, preset: Preset, groups: int) -> None:
+    model = rs.learn_network(data, preset, groups=groups)
+    history = rs.fit(model, data, Backprop(), replace(preset.baseline, epochs=2), progress=False)
+    assert history.loss[1] < history.loss[0]
+
+
+class Interrupted(rs.Targets):
+    """Targets whose reader is interrupted, as by Ctrl-C, after a number of reads."""
+
+    def __init__(self, targets: rs.Targets, reads: int) -> None:
+        super().__init__(targets.manifest, targets._memory, targets.folder)
+        self.left = reads
+
+    def read(self, layer: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().read(layer, start, stop)
+
+
+def test_a_resumed_training_ends_as_an_undisturbed_one(
+    tmp_path: Path, data: rs.Dataset, preset: Preset, targets: rs.Targets
+) -> None:
+    config = replace(preset.learn, epochs=4, augment=True)
+    whole = rs.learn_network(data, preset)
+    expected = rs.learn(whole, data, targets, config, progress=False)
+
+    file, reads = tmp_path / "training.pt", 2 * 2 * 4 + 3  # two epochs of two batches of four layers, and a bit
+    with pytest.raises(KeyboardInterrupt):
+        interrupted = Interrupted(targets, reads)
+        rs.learn(rs.learn_network(data, preset), data, interrupted, config, checkpoint=file, progress=False)
+    assert torch.load(file)["epoch"] == 2
+    model = rs.learn_network(data, preset)
+    history = rs.learn(model, data, targets, config, checkpoint=file, progress=False)
+    assert history == expected
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), whole.state_dict().values(), strict=True))
+
+    with pytest.raises(rs.InputError, match="of another training; delete it or name another file"):
+        rs.learn(rs.learn_network(data, preset, seed=3), data, targets, config, checkpoint=file, progress=False)
+    others = targets.changed(lambda _, H: H.roll(1, dims=0))
+    with pytest.raises(rs.InputError, match="of another training; delete it or name another file"):
+        rs.learn(rs.learn_network(data, preset), data, others, config, checkpoint=file, progress=False)
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(rs.InputError, match=r"checkpoint=.*damaged"):
+        rs.learn(rs.learn_network(data, preset), data, targets, config, checkpoint=file, progress=False)
+
+
+def test_watch_sees_every_epoch_and_changes_nothing(data: rs.Dataset, preset: Preset) -> None:
+    seen: list[int] = []
+    models = [rs.learn_network(data, preset) for _ in range(2)]
+    first = rs.fit(models[0], data, Backprop(), preset.baseline, progress=False, watch=lambda epoch, _: seen.append(epoch))
+    second = rs.fit(models[1], data, Backprop(), preset.baseline, progress=False)
+    assert seen == list(range(preset.baseline.epochs + 1)) and first == second
+
+
+def test_predictions_come_in_fixed_batches_of_nearly_equal_size(data: rs.Dataset, preset: Preset) -> None:
+    model = rs.learn_network(data, preset)
+    logits = predict(model, data.test.images, batch=15)  # 40 images: 14, 13 and 13
+    with torch.no_grad():
+        assert torch.allclose(logits[14:27], model(data.test.images[14:27]), atol=1e-4)
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    assert [learning_rate_share(p) for p in (0, 0.1, 0.2)] == pytest.approx([0.2, 0.6, 1.0])
+    assert learning_rate_share(0.6) == pytest.approx((1.0 + 0.05) / 2)
+
+
+def test_divergence_is_an_error_that_names_the_learning_rate(data: rs.Dataset, preset: Preset) -> None:
+    with pytest.raises(rs.InputError, match=r"learning_rate=1e\+30: the loss became"):
+        rs.fit(rs.learn_network(data, preset), data, Backprop(), replace(preset.baseline, learning_rate=1e30), progress=False)

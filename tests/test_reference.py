@@ -1,0 +1,55 @@
+"""The reference, the paper's pseudocode, on single populations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+
+import repsearch as rs
+from repsearch.config import LayerSearch, split_population
+from repsearch.operators import image_generators
+from repsearch.presets import Preset
+from repsearch.reference import evaluate, initial_population, make_children, search_images
+
+
+def test_parents_survive_unchanged(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
+    seen: list[tuple[int, int, torch.Tensor, torch.Tensor]] = []
+    search_images(network, data.train[:2], preset.search, 0, lambda *args: seen.append(args))
+    for (layer, _, before, fitness), (next_layer, _, after, _) in pairwise(seen):
+        if layer == next_layer:
+            best = fitness.topk(preset.search.parents, dim=1).indices
+            for b in range(2):
+                assert torch.equal(after[b, : preset.search.parents], before[b, best[b]])
+
+
+def test_the_first_population_is_made_of_noisy_copies(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
+    config = replace(preset.search, input_noise=1e-6, **split_population(200, 20))
+    first = initial_population(network, data.train.images[:2], config, image_generators(0, [0, 1]))
+    clean = rs.operators.normalise(rs.activations(network, data.train.images[:2])[0])
+    assert first.shape == (2, 200, 8, 15, 15)
+    assert torch.allclose(first, clean[:, None].expand_as(first), atol=1e-3)
+
+
+def test_fitness_is_minus_the_cross_entropy(network: rs.Network, data: rs.Dataset) -> None:
+    logits = torch.randn(3, 5, 10, generator=torch.Generator().manual_seed(0))
+    fitness = evaluate(network, 3, logits, data.train.labels[:3])
+    for b in range(3):
+        for i in range(5):
+            assert torch.isclose(fitness[b, i], logits[b, i].log_softmax(0)[data.train.labels[b]])
+
+
+def test_what_is_blurred(preset: Preset) -> None:
+    """With noise of strength 0 a blurred child is its smoothed parents, a child of blurred noise its plain parents."""
+    parents = torch.randn(1, 2, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    pairs, noise = torch.tensor([[[0, 1]]]), torch.randn(1, 1, 3, 7, 7)
+    layer = LayerSearch(1, 0.1, blur=2)
+    whole = replace(preset.search, normalise=False)
+    mean = (parents[:, 0] + parents[:, 1])[:, None] / 2
+    child = make_children(parents, pairs, noise, 0.0, layer, whole)
+    assert torch.allclose(child, rs.operators.smooth(mean, 2), atol=1e-6)
+    child = make_children(parents, pairs, noise, 0.0, layer, replace(whole, blurred="noise"))
+    assert torch.allclose(child, mean)
+    inside = make_children(parents, pairs, noise, 0.0, layer, replace(whole, border="inside"))
+    assert torch.allclose(inside, rs.operators.smooth(mean, 2, "inside"), atol=1e-6)

@@ -86,7 +86,7 @@ Markdown(markdown(["", "book preset", "paper preset"], rows))
 #
 # ## What the search costs
 #
-# Rates come from records: a hundred images of CIFAR-10 searched in full at the paper's sizes on two CPU cores, with
+# Rates come from records: a hundred images of CIFAR-10 searched in full at the paper's sizes on one CPU core, with
 # three seeds.
 
 # %%
@@ -99,7 +99,7 @@ head = ["layer", "probability of the label before", "after", "images above one h
 images = full[0]["settings"]["images"]
 seconds = [record["seconds"] / images for record in full]
 Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
-         f"{min(seconds):.1f} to {max(seconds):.1f} seconds an image on two cores "
+         f"{min(seconds):.1f} to {max(seconds):.1f} seconds an image on one core "
          f"({full[0]['hardware']}).")
 
 # %% [markdown]
@@ -107,7 +107,8 @@ Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
 # what block 0 reaches is there before the first child is born. Whether evolution, or choosing among noisy
 # copies, is what labels the images is a question for the chapters on scaling and ablations.
 #
-# Now the arithmetic. The cost of an image on two cores is measured. A GPU's is an **estimate**, from what its
+# Now the arithmetic. The cost of an image on one core is measured; the engine searches an image a thread, so that two cores
+# are taken to need half of it. A GPU's is an **estimate**, from what its
 # memory can move: the torch engine reads and writes each candidate's full maps some ten times a generation, in 32-bit floats.
 
 # %%
@@ -115,7 +116,7 @@ candidates = {f"block{i}": 240 * g for i, g in enumerate((300, 100, 100))}
 values = {"block0": 256 * 15 * 15, "block1": 256 * 7 * 7, "block2": 256 * 3 * 3}
 bytes_an_image = sum(candidates[layer] * values[layer] for layer in candidates) * 10 * 4
 bandwidth = 2e12  # bytes a second: what large GPUs of recent years reach in practice
-on_cpu, on_gpu = sum(seconds) / len(seconds), bytes_an_image / bandwidth
+on_cpu, on_gpu = sum(seconds) / len(seconds) / 2, bytes_an_image / bandwidth
 
 rows = []
 for name, images, classes in (
@@ -124,7 +125,7 @@ for name, images, classes in (
     disk, hours = images * 2 * (sum(values.values()) + classes) / 1e9, images * on_gpu / 3600
     rows.append([name, f"{images:,}", f"{images * on_cpu / 86400:.1f} days", f"{hours:.1f} hours",
                  f"{hours / 8:.1f} hours", f"{disk:.1f} GB"])
-head = ["data set", "images", "two cores, measured rate", "one GPU, estimate",
+head = ["data set", "images", "two cores, from a core's measured rate", "one GPU, estimate",
         "eight GPUs, estimate", "on disk"]
 Markdown(markdown(head, rows) + f"\n\n{bytes_an_image / 1e9:.0f} GB moved an image, "
          f"{on_gpu:.2f} s at {bandwidth / 1e12:.0f} TB/s; {on_cpu:.1f} s on two cores. "

@@ -161,11 +161,11 @@ def search_network(
         head_init: see `convnet`.
 
     Example:
-        >>> from repsearch import load, presets
+        >>> from repsearch import activations, load, presets
         >>> data = load("digits", train=100, validation=50, test=50)
         >>> network = search_network(data, presets.smoke("digits"))
-        >>> layer_names(network)
-        ('block0', 'block1', 'block2', 'logits')
+        >>> [tuple(H.shape[1:]) for H in activations(network, data.train.images[:2])]
+        [(16, 15, 15), (16, 7, 7), (16, 3, 3), (10,)]
     """
     network = convnet(
         data.train.images, data.train.classes, preset.width, 1, head_init=head_init, statistics="running", seed=seed

@@ -144,6 +144,12 @@ def _split(
     )
 
 
+def __getattr__(name: str) -> None:
+    if name == "default_root":
+        raise ImportError("repsearch.data.default_root of release 0.1 is repsearch.sources.default_root since 0.2")
+    raise AttributeError(f"module 'repsearch.data' has no attribute {name!r}")
+
+
 def augment(images: Tensor, generator: torch.Generator, pad: int = 2) -> Tensor:
     """Each image flipped left to right with probability 1/2, then cropped from a reflection-padded copy (A.3).
 

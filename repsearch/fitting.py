@@ -103,7 +103,7 @@ def learning_rate_share(progress: float, warm_up: float = 0.2, end: float = 0.05
 def _start(model: nn.Module, data: Dataset, method: Method, config: FitConfig, seed: int) -> Training:
     """The state before the first step, once everything fits."""
     if not isinstance(method, Method):
-        raise InputError(f"method: expected one of repsearch.methods, found {type(method).__name__}")
+        raise InputError(f"method: expected an instance such as repsearch.methods.Backprop(), found {method!r}")
     check_model(model, data.train)
     method.start(model, data, config, seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -93,6 +93,13 @@ def check_network(network: nn.Module) -> Searchable:
     return network  # type: ignore[return-value]
 
 
+def __getattr__(name: str) -> None:
+    if name in ("convnet", "conv_group", "dirac_conv", "batch_norm", "whitening_filters", "search_network",
+                "learn_network"):
+        raise ImportError(f"repsearch.networks.{name} of release 0.1 is repsearch.airbench.{name} since 0.2")
+    raise AttributeError(f"module 'repsearch.networks' has no attribute {name!r}")
+
+
 # --- statistics -------------------------------------------------------------------------------------------------------
 
 

@@ -72,4 +72,4 @@ def test_rooms_say_why_they_are_there() -> None:
         assert "Where to begin" in text
         named = set(re.findall(r"`(\w+)\.py`", text)) | set(re.findall(r"`(\w+)`", text))
         files = {path.stem for path in (ROOT / "repsearch" / room).glob("[!_]*.py")}
-        assert files <= named | {"demo", "registry"}, files - named
+        assert room == "methods" or files <= named, files - named

@@ -52,4 +52,4 @@ def data_and_preset(args: argparse.Namespace) -> tuple[Dataset, Preset]:
 def settings_of(data: Dataset, preset: Preset, **more: Any) -> dict[str, Any]:
     """What a record says of the data and sizes a command used."""
     return {"data": data.name, "train": len(data.train), "validation": len(data.validation), "test": len(data.test),
-            "preset": preset.name, "width": preset.width, "groups": preset.groups, **more}
+            "preset": preset.name, "width": preset.width, **more}

@@ -20,11 +20,20 @@ def add_commands(commands: Commands) -> None:
     sub.set_defaults(run=_fit)
 
 
-def _fit(args: argparse.Namespace) -> None:
+def _fit(args: argparse.Namespace) -> int:
     for name in args.method:
         checks.one_of("method", name, registry.names())
     if len(args.method) > 1 and (args.checkpoint or args.out or args.json):
         raise InputError("--method: give one method with --checkpoint, --out or --json")
     _, preset = data_and_preset(args)
+    if len(args.method) == 1:
+        train(args, registry.method(args.method[0])(), preset.baseline)
+        return 0
+    failed = False
     for name in args.method:
-        train(args, registry.method(name)(), preset.baseline)
+        try:
+            train(args, registry.method(name)(), preset.baseline)
+        except InputError as error:  # one that fails leaves the others their rows
+            print(f"{name}: {error}")
+            failed = True
+    return 2 if failed else 0

@@ -26,6 +26,7 @@ def add_training_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--groups", type=int, help="ConvGroups a block, two convolutions each (default: the preset's)")
     sub.add_argument("--augment", action="store_true", help="flip and crop the training images")
     sub.add_argument("--epochs", type=int, help="(default: the preset's)")
+    sub.add_argument("--learning-rate", type=float, help="(default: the preset's)")
     sub.add_argument("--checkpoint", type=Path, help="file to save the training in, and to resume from")
     sub.add_argument("--out", type=Path, help="write the trained weights there (safetensors)")
 
@@ -33,7 +34,8 @@ def add_training_options(sub: argparse.ArgumentParser) -> None:
 def train(args: argparse.Namespace, method: Method, config: FitConfig) -> None:
     """Train, and say in a line how it went."""
     data, preset = data_and_preset(args)
-    config = replace(config, augment=args.augment, epochs=config.epochs if args.epochs is None else args.epochs)
+    asked = {key: getattr(args, key) for key in ("epochs", "learning_rate") if getattr(args, key) is not None}
+    config = replace(config, augment=args.augment, **asked)
     if args.groups is not None:
         checks.positive_int("groups", args.groups)
     start, name = time.perf_counter(), type(method).__name__
@@ -46,7 +48,7 @@ def train(args: argparse.Namespace, method: Method, config: FitConfig) -> None:
     if args.out:
         _write_weights(model, args.out)
     if args.json:
-        settings = settings_of(data, preset, method=name, fit=as_dict(config))
+        settings = settings_of(data, preset, groups=args.groups or preset.groups, method=name, fit=as_dict(config))
         write_record(args.json, record(
             "fit", args.seed, time.perf_counter() - start, settings, test_accuracy=test, best_epoch=history.best_epoch,
             validation_accuracy=history.validation_accuracy, losses=history.parts, spent=history.spent,

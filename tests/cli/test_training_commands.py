@@ -36,5 +36,15 @@ def test_learn_from_targets_and_the_baseline(searched: Path) -> None:
     assert "epoch" in done.stdout and ", test " in done.stdout
     assert "block0" not in json.loads((searched / "learn.json").read_text())["losses"]
     assert (searched / "model.safetensors").stat().st_size > 100_000
-    done = run("fit", *SMALL, "--method", "Backprop", "--groups", 1, "--epochs", 2, "--augment", "--json", "sgd.json", cwd=searched)
-    assert list(json.loads((searched / "sgd.json").read_text())["losses"]) == ["cross_entropy"]
+    run("fit", *SMALL, "--method", "Backprop", "--groups", 1, "--epochs", 2, "--augment", "--learning-rate", 0.05,
+        "--json", "sgd.json", cwd=searched)
+    record = json.loads((searched / "sgd.json").read_text())
+    assert list(record["losses"]) == ["cross_entropy"] and record["spent"] == [60, 120]
+    settings = record["settings"]
+    assert (settings["groups"], settings["fit"]["epochs"], settings["fit"]["learning_rate"]) == (1, 2, 0.05)
+
+
+def test_a_method_that_fails_leaves_the_others_their_rows(tmp_path: Path) -> None:
+    done = run("fit", *SMALL, "--method", "Backprop", "Backprop", "--learning-rate", 1e9, cwd=tmp_path, expect=2)
+    rows = done.stdout.splitlines()
+    assert len(rows) == 2 and all(row.startswith("Backprop: learning_rate=1000000000.0: the loss became") for row in rows)

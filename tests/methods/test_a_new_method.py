@@ -91,5 +91,5 @@ def test_an_edit_of_a_method_that_computes_records_is_seen(checkout: Path) -> No
 def test_methods_are_found_by_name() -> None:
     assert rs.methods.Backprop is registry.method("Backprop") and "Backprop" in registry.names()
     assert rs.methods.Method.__name__ == "Method"
-    with pytest.raises(AttributeError, match="repsearch.methods has no 'Bakprop'; it has .*Backprop"):
+    with pytest.raises(AttributeError, match=r"repsearch\.methods has no 'Bakprop'; it has .*Backprop"):
         rs.methods.Bakprop  # noqa: B018

@@ -92,15 +92,15 @@ def test_a_checkpoint_holds_the_method(mlp: nn.Module, data: rs.Dataset, tmp_pat
     undisturbed = rs.fit(mlp, data, HillClimbing(), config, progress=False)
     weights = {name: value.clone() for name, value in mlp.state_dict().items()}
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(epoch: int, _: nn.Module) -> None:
         if epoch == 4:
-            raise Stop
+            raise StopError
 
     mlp.load_state_dict(start)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         rs.fit(mlp, data, HillClimbing(), config, checkpoint=tmp_path / "c", progress=False, watch=stop)
     mlp.load_state_dict(start)
     method = HillClimbing()
@@ -167,7 +167,7 @@ def test_bad_configuration(change: dict[str, float], message: str) -> None:
 
 
 def test_bad_input(mlp: nn.Module, data: rs.Dataset, preset: Preset, targets: rs.Targets) -> None:
-    with pytest.raises(rs.InputError, match="method: expected one of repsearch.methods, found type"):
+    with pytest.raises(rs.InputError, match=r"method: expected an instance such as repsearch\.methods\.Backprop\(\), found <class"):
         rs.fit(mlp, data, Backprop, rs.FitConfig(), progress=False)  # type: ignore[arg-type]
     with pytest.raises(rs.InputError, match=r"model: its head gives \(3,\) an image; expected \(10,\)"):
         rs.fit(nn.Sequential(nn.Flatten(), nn.Linear(1024, 3)), data, Backprop(), rs.FitConfig(), progress=False)

@@ -39,6 +39,7 @@ def changed(module: str, old: str, new: str) -> bool:
     ("lib.c", "x = 1\n", "x = 1\n'About x.'\n"),
     ("lib.a", "    return b", "    warnings.warn('slow')\n    return b"),
     ("lib.other", "from lib import a\n", "from lib import c\n"),
+    ("lib.c", "x = 1\n", "x = 1\n\n\ndef __getattr__(name):\n    raise AttributeError(f'{name} is elsewhere')\n"),
 ])
 def test_what_changes_no_number_changes_no_hash(module: str, old: str, new: str) -> None:
     assert not changed(module, old, new)
@@ -52,6 +53,7 @@ def test_what_changes_no_number_changes_no_hash(module: str, old: str, new: str)
     ("lib.c", "x = 1", "x = 2"),
     ("lib.d", "y = 2", "y = 3"),
     ("lib.a", "found = f'{n}'", "return 0"),  # left before the error
+    ("lib.c", "x = 1\n", "x = 1\n\n\ndef __getattr__(name):\n    return 2\n"),
 ])
 def test_what_may_change_a_number_does(module: str, old: str, new: str) -> None:
     assert changed(module, old, new)

@@ -47,7 +47,7 @@ def test_its_searches_go_on(tmp_path: Path, network: rs.Network, data: rs.Datase
         rs.search(network, images, preset.search, seed=1, store=tmp_path / "t", progress=False)
 
 
-def test_a_store_that_does_not_say_what_it_cost(data: rs.Dataset, preset: Preset) -> None:
+def test_a_store_that_does_not_say_what_it_cost() -> None:
     assert rs.Targets.open(WRITTEN).manifest["multiply_adds"] is None
 
 
@@ -70,6 +70,21 @@ def test_functions_that_were_modules(old: str, new: str) -> None:
     assert callable(getattr(rs, old))
 
 
+@pytest.mark.parametrize(("statement", "new"), [
+    ("from repsearch.networks import convnet", "airbench.convnet"), ("from repsearch.data import default_root", "sources.default_root"),
+    ("from repsearch.engine import KernelEngine", "engine.kernel_engine.KernelEngine"),
+    ("from repsearch.bench import machine_peaks", "bench.machine.machine_peaks"),
+    ("from repsearch.reproduce import points", "reproduce.catalogue.runs"),
+])
+def test_names_of_0_1_say_where_they_are(statement: str, new: str) -> None:
+    with pytest.raises(ImportError, match=rf"of release 0\.1 is repsearch\.{new} since 0\.2"):
+        exec(statement)
+    room, _, name = new.rpartition(".")
+    assert hasattr(importlib.import_module(f"repsearch.{room}"), name)
+
+
 def test_a_name_that_never_was() -> None:
+    with pytest.raises(AttributeError, match=r"module 'repsearch\.networks' has no attribute 'covnet'"):
+        rs.networks.covnet  # noqa: B018
     with pytest.raises(AttributeError, match="module 'repsearch' has no attribute 'serch'"):
         rs.serch  # noqa: B018

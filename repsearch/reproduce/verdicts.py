@@ -95,7 +95,7 @@ def falls_beyond_luck(start: Sequence[Values], end: Sequence[Values]) -> list[st
             for a, b in zip(start, end, strict=True)]
 
 
-@rule("falls with the generations", f"which selection guarantees: by {REMOVED} % or more, in every seed")
+@rule("falls with the generations", f"by {REMOVED} % or more, in every seed, since selection lets it never rise")
 def falls_by_a_tenth(blocks: Sequence[Values]) -> list[str]:
     """Percent of the cross-entropy that evolution removes; of each block."""
     return [REPRODUCED if min(block) >= REMOVED else NOT for block in blocks]

@@ -73,11 +73,11 @@ def test_one_file_is_enough(checkout: Path) -> None:
     assert states(checkout) == before and len(before) > 200
     code = "import repsearch as rs; print(rs.methods.SignGradient.__doc__, 'SignGradient' in dir(rs.methods))"
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=checkout, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "Back-propagation of which only the signs are used. True\n"
     command = ["-m", "repsearch", "fit", "--method", "Backprop", "SignGradient", "--train", "50", "--epochs", "3", "--quiet"]
     done = subprocess.run([sys.executable, *command], cwd=checkout, env=environment, capture_output=True, text=True, check=True)
-    rows = [line.split()[0] for line in done.stdout.splitlines() if "%" in line]
+    rows = [line.split(":")[0] for line in done.stdout.splitlines() if "%" in line]
     assert rows == ["Backprop", "SignGradient"]
 
 

@@ -10,6 +10,7 @@ from repsearch import checks, presets
 from repsearch.data import Dataset, load
 from repsearch.presets import Preset
 
+Loaded = tuple[Dataset, Preset]
 Commands = Any
 """What argparse's `add_subparsers` gives."""
 ROOT = "folder of the data files (default: REPSEARCH_DATA, else ~/.cache/repsearch)"
@@ -38,7 +39,7 @@ def common_options() -> Parser:
     return common
 
 
-def data_and_preset(args: argparse.Namespace) -> tuple[Dataset, Preset]:
+def data_and_preset(args: argparse.Namespace) -> Loaded:
     """What the common options name."""
     preset = presets.named(args.preset, args.data)
     checks.device(args.device)

@@ -25,14 +25,15 @@ def _fit(args: argparse.Namespace) -> int:
         checks.one_of("method", name, registry.names())
     if len(args.method) > 1 and (args.checkpoint or args.out or args.json):
         raise InputError("--method: give one method with --checkpoint, --out or --json")
-    _, preset = data_and_preset(args)
+    loaded = data_and_preset(args)
+    config = loaded[1].baseline
     if len(args.method) == 1:
-        train(args, registry.method(args.method[0])(), preset.baseline)
+        train(args, loaded, registry.method(args.method[0])(), config)
         return 0
     failed = False
     for name in args.method:
         try:
-            train(args, registry.method(name)(), preset.baseline)
+            train(args, loaded, registry.method(name)(), config)
         except InputError as error:  # one that fails leaves the others their rows
             print(f"{name}: {error}")
             failed = True

@@ -28,5 +28,6 @@ def _learn(args: argparse.Namespace) -> None:
         raise InputError("--sgd: since 0.2 the SGD baseline is python -m repsearch fit --method Backprop")
     if args.targets is None:
         raise InputError("--targets: name the folder that python -m repsearch search has written")
-    _, preset = data_and_preset(args)
-    train(args, Regression(Targets.open(args.targets)), replace(preset.learn, skip=tuple(args.skip)))
+    loaded = data_and_preset(args)
+    config = replace(loaded[1].learn, skip=tuple(args.skip))
+    train(args, loaded, Regression(Targets.open(args.targets)), config)

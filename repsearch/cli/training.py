@@ -12,7 +12,7 @@ from torch import nn
 
 from repsearch import checks
 from repsearch.airbench import learn_network
-from repsearch.cli.common import data_and_preset, settings_of
+from repsearch.cli.common import Loaded, settings_of
 from repsearch.config import FitConfig, as_dict
 from repsearch.evaluation import accuracy
 from repsearch.fitting import fit
@@ -31,9 +31,9 @@ def add_training_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", type=Path, help="write the trained weights there (safetensors)")
 
 
-def train(args: argparse.Namespace, method: Method, config: FitConfig) -> None:
+def train(args: argparse.Namespace, loaded: Loaded, method: Method, config: FitConfig) -> None:
     """Train, and say in a line how it went."""
-    data, preset = data_and_preset(args)
+    data, preset = loaded
     asked = {key: getattr(args, key) for key in ("epochs", "learning_rate") if getattr(args, key) is not None}
     config = replace(config, augment=args.augment, **asked)
     if args.groups is not None:

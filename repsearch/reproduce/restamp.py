@@ -55,6 +55,9 @@ def _restamp(proof: Run, others: list[Run], folder: Path, root: str | None, stor
         again["restamped"] = {"from": made_by, "proof": proof.name}
         write_record(folder / f"{proof.name}.json", again)
     made_by = (proof.read(folder) or {}).get("restamped", {}).get("from")
+    if made_by is None:
+        print(f"{proof.name}: of today's code, and proves nothing of other; nothing renewed", flush=True)
+        return
     renewed = [run.name for run in others if _renew(run, proof, made_by, folder)]
     print(f"{proof.name}: equal; renewed {len(renewed)} of {len(others)} other seeds", flush=True)
 

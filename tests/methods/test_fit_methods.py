@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,18 +143,23 @@ def test_the_search_counts(data: rs.Dataset, preset: Preset, network: rs.Network
 
 
 def test_a_budget_ends_training_and_schedule(mlp: nn.Module, data: rs.Dataset) -> None:
-    config = rs.FitConfig(epochs=50, batch=10, learning_rate=0.1, budget=200)
-    rates: list[float] = []
+    config = rs.FitConfig(epochs=50, batch=10, learning_rate=0.1, momentum=0, budget=200)
+    seen: list[float] = []
 
-    class Watched(Backprop):
+    class Constant(Method):
+        """A gradient of one everywhere: without momentum, each step moves every weight by the learning rate."""
+
         def step(self, model: nn.Module, batch: Batch, config: rs.FitConfig) -> Step:
-            done = super().step(model, batch, config)
-            rates.append(len(rates) * 30 / 200)
-            return done
+            seen.append(next(model.parameters())[0, 0].item())
+            for parameter in model.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            return Step(torch.tensor(1.0), cost=3)
 
-    history = rs.fit(mlp, data, Watched(), config, progress=False)
+    history = rs.fit(mlp, data, Constant(), config, progress=False)
     assert history.spent == [60, 120, 180, 210]  # no step begins once 200 F are spent; the last epoch is half a one
-    assert len(rates) == 7 and rates[-1] < 1 <= len(rates) * 30 / 200
+    assert len(seen) == 7
+    moved = [before - after for before, after in pairwise(seen)]
+    assert moved == pytest.approx([0.1 * learning_rate_share(30 * step / 200) for step in range(6)], abs=1e-6)
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,22 +15,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from repsearch import checks
+from repsearch.arrays import arrays_of, whole_numbers
 from repsearch.checks import InputError
+from repsearch.rows import balanced_order, rows_of, take, training_rows
 from repsearch.sources import read
+
+Rows = int | slice | Sequence[int] | Sequence[bool] | np.ndarray | Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images with their labels, checked when made.
 
+    `split[rows]` is a split of some of them: of a slice, of whole numbers (negative ones count from the end), or where
+    a mask of one truth value an image is true. `split[5]` holds one image, and a loop goes over such splits.
+
     Args:
-        images: float32 (N, C, H, W), normalised.
-        labels: int64 (N,), in 0 .. classes-1.
+        images: floating-point (N, C, H, W), normalised; `load` gives float32, which is what a search takes.
+        labels: N whole numbers of any type, in 0 .. classes-1; kept as int64.
         classes: number of classes.
-        indices: int64 (N,), where each image stands in the official split it was taken from.
+        indices: N whole numbers, where each image stands in the official split it was taken from; kept as int64. A
+            search draws for an image by its index, so images with one index, which are allowed, get the same draws.
 
     Raises:
-        InputError: wrong rank, type or count, NaN or infinite pixels, labels out of range.
+        InputError: wrong rank, type or count, NaN or infinite pixels, labels out of range, negative indices, no rows.
+
+    Example:
+        >>> split = Split(torch.zeros(4, 1, 8, 8), [0, 1, 2, 0], classes=3, indices=range(4))
+        >>> split
+        Split(4 images 1x8x8, 3 classes)
+        >>> split[split.labels == 0].indices
+        tensor([0, 3])
     """
 
     images: Tensor
@@ -37,19 +55,37 @@ class Split:
 
     def __post_init__(self) -> None:
         checks.images("images", self.images)
-        checks.labels("labels", self.labels, len(self.images), self.classes)
+        count = len(self.images)
+        for name, value in (
+            ("classes", checks.positive_int("classes", self.classes)),
+            ("labels", whole_numbers("labels", self.labels)), ("indices", whole_numbers("indices", self.indices)),
+        ):
+            object.__setattr__(self, name, value)  # the class is frozen
+        checks.labels("labels", self.labels, count, self.classes)
+        if len(self.indices) != count:
+            found = f"found {len(self.indices)} for {count} images"
+            raise InputError(f"indices: expected one an image, {found}; range({count}) numbers them")
+        if int(self.indices.min()) < 0:
+            raise InputError(f"indices: expected whole numbers of at least 0, found {int(self.indices.min())}")
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, rows: slice) -> Split:
-        return Split(self.images[rows], self.labels[rows], self.classes, self.indices[rows])
+    def __repr__(self) -> str:
+        return f"Split({len(self)} images {_sides(self.images)}, {self.classes} classes)"
+
+    def __getitem__(self, rows: Rows) -> Split:
+        chosen = rows_of(rows, len(self))
+        return Split(self.images[chosen], self.labels[chosen], self.classes, self.indices[chosen])
+
+    def __iter__(self) -> Iterator[Split]:
+        return (self[row] for row in range(len(self)))
 
     def fingerprint(self) -> str:
         """A SHA-256 of images, labels and indices: two splits with equal fingerprints hold the same data."""
         digest = hashlib.sha256(str((tuple(self.images.shape), self.classes)).encode())
-        digest.update(np.ascontiguousarray(self.images.cpu().numpy()).data)
-        digest.update(np.ascontiguousarray(torch.stack([self.labels, self.indices]).cpu().numpy()).data)
+        digest.update(self.images.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(torch.stack([self.labels.cpu(), self.indices.cpu()]).numpy().data)
         return digest.hexdigest()
 
 
@@ -62,6 +98,9 @@ class Dataset:
         classes: names of the classes, in the order of the labels.
         train, validation, test: the splits. Validation images come from the official training images.
         mean, std: float32 (C,), of the training images with pixels in 0..1.
+
+    Raises:
+        InputError: something else than splits, or splits that differ in their classes or the shape of their images.
     """
 
     name: str
@@ -72,8 +111,27 @@ class Dataset:
     mean: Tensor
     std: Tensor
 
+    def __post_init__(self) -> None:
+        for part in ("train", "validation", "test"):
+            split: Split = getattr(self, part)
+            checks.instance(part, split, Split, "load and from_tensors make a data set with its splits")
+            if split.classes != len(self.classes):
+                raise InputError(f"{part}: has {split.classes} classes, of which {len(self.classes)} are named")
+            if split.images.shape[1:] != self.train.images.shape[1:]:
+                found = f"found {_sides(split.images)} and {_sides(self.train.images)} in train"
+                raise InputError(f"{part}: expected images of one shape in all splits, {found}")
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.train)} training, {len(self.validation)} validation, {len(self.test)} test images"
+        return f"Dataset({self.name}: {counts} {_sides(self.train.images)}, {len(self.classes)} classes)"
+
     def pixels(self, images: Tensor) -> Tensor:
-        """Normalised images (N, C, H, W) as pixels in 0..1, shape (N, H, W, C), for showing."""
+        """Normalised images (N, C, H, W) as pixels in 0..1, shape (N, H, W, C), for showing.
+
+        Raises:
+            InputError: something else than images; of a split, pass its images.
+        """
+        checks.images("images", images)
         shown = images.cpu() * self.std[:, None, None] + self.mean[:, None, None]
         return shown.clamp(0, 1).permute(0, 2, 3, 1)
 
@@ -96,12 +154,14 @@ def load(
     Args:
         name: "digits", "mnist", "cifar10", "cifar100", or a data set of your own. `<name>.npz` holds train_images,
             test_images (uint8, or floats in 0..1 kept to 8 bits; N x H x W, or with 1 or 3 channels last),
-            train_labels, test_labels and classes (names).
+            train_labels, test_labels and classes (names). Pictures in a folder are turned as their EXIF says, and grey
+            ones of 16 bits are brought to 8.
         root: where the files are; default the environment's REPSEARCH_DATA, else ~/.cache/repsearch.
-        train, test: images to take, the same number of each class (one more of the first classes if it does not
-            divide); None takes all. With one seed, a smaller part is the beginning of a larger one.
+        train, test: images to take, the same number of each class that has images (one more of the first classes if it
+            does not divide); None takes all. With one seed, a smaller part is the beginning of a larger one.
         seed: decides which images are taken.
-        validation: images held out of the official training images; default a tenth of them, at most 4000.
+        validation: images held out of the official training images, the same number of each class; None holds out a
+            tenth of each class, in all at most 4000 and at least one, and never a class's last image.
         size: side of the images; default 32 for digits (drawn larger), MNIST (padded) and folders (resized),
             otherwise as they are. Smaller images are padded with zeros.
 
@@ -109,39 +169,96 @@ def load(
         A `Dataset`, normalised with the mean and standard deviation of the training images taken.
 
     Raises:
-        InputError: no such data, a damaged file, a class with fewer images than asked for.
+        InputError: no such data, a name that is a path, a damaged file, a class with fewer images than asked for.
 
     Example:
         >>> data = load("digits", train=100, validation=50, test=50)
+        >>> data
+        Dataset(digits: 100 training, 50 validation, 50 test images 1x32x32, 10 classes)
         >>> data.train.images.shape, data.train.labels[:12].tolist()
         (torch.Size([100, 1, 32, 32]), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
     """
-    for key, count in (("train", train), ("test", test), ("validation", validation), ("size", size)):
-        if count is not None:
-            checks.positive_int(key, count)
-    checks.positive_int("seed", seed, minimum=0)
-    (train_x, train_y), (test_x, test_y), classes = read(name, root, size)
-    taken, held_out = _training_rows(train_y, classes, train, validation, seed)
-    tested = _balanced_order(test_y, len(classes), seed)
-    tested = tested if test is None else _take(tested, test_y, test, classes, "test")
+    given = {"train": train, "test": test, "validation": validation, "size": size}
+    counts = {key: None if count is None else checks.positive_int(key, count) for key, count in given.items()}
+    seed = checks.seed(seed)
+    (train_x, train_y), (test_x, test_y), classes = read(name, root, counts["size"])
+    taken, held_out = training_rows(train_y, classes, counts["train"], counts["validation"], seed)
+    tested = balanced_order(test_y, len(classes), seed)
+    tested = tested if counts["test"] is None else take(tested, test_y, counts["test"], classes, "test")
+    return _normalised(name, classes, (train_x, train_y, taken), (train_x, train_y, held_out), (test_x, test_y, tested))
 
-    pixels = torch.from_numpy(train_x[taken]).float() / 255
-    std, mean = torch.std_mean(pixels, dim=(0, 1, 2))
-    if bool((std == 0).any()):
-        raise InputError(f"{name}: a channel of the {len(taken)} training images is constant; take more images")
-    parts = ((train_x, train_y, taken), (train_x, train_y, held_out), (test_x, test_y, tested))
-    splits = [_split(*part, mean, std, len(classes)) for part in parts]
+
+def from_tensors(
+    train: Any,
+    test: Any,
+    classes: Sequence[str] | None = None,
+    validation: Any = None,
+    name: str = "tensors",
+    seed: int = 0,
+) -> Dataset:
+    """A data set of images and labels in memory, as `load` gives it for the same arrays in a file.
+
+    Args:
+        train, test: each a pair (images, labels) or a torch Dataset of pairs (image, label). Images are (N, C, H, W),
+            uint8, or floats in 0..1, of which `load` keeps 8 bits and this function all; labels are N whole numbers.
+        classes: names of the classes, in the order of the labels; default "0", "1", ... up to the largest label.
+        validation: images to hold out: a pair or a torch Dataset of their own, or a number out of train; None holds out
+            a tenth of each class.
+        name: of the data set, for messages and records.
+        seed: decides which images are held out, and the order: as in `load`, each class in turn. A split's `indices`
+            say where its images stood in the tensors.
+
+    Returns:
+        A `Dataset`, normalised with the mean and standard deviation of the training images.
+
+    Raises:
+        InputError: anything else, with the argument's name.
+
+    Example:
+        >>> images, labels = torch.rand(60, 3, 16, 16), torch.arange(60) % 3
+        >>> from_tensors((images[:40], labels[:40]), (images[40:], labels[40:]), ["cat", "dog", "owl"])
+        Dataset(tensors: 36 training, 4 validation, 20 test images 3x16x16, 3 classes)
+    """
+    checks.instance("name", name, str, "pass a name")
+    seed, number = checks.seed(seed), None
+    given = {"train": train, "test": test}
+    if isinstance(validation, Integral):
+        number = checks.positive_int("validation", validation)
+    elif validation is not None:
+        given["validation"] = validation
+    parts, titles = arrays_of(given, classes)
+    rows = {part: balanced_order(labels, len(titles), seed) for part, (_, labels) in parts.items()}
+    if "validation" not in parts:
+        parts["validation"] = parts["train"]
+        rows["train"], rows["validation"] = training_rows(parts["train"][1], titles, None, number, seed)
+    return _normalised(name, titles, *((*parts[part], rows[part]) for part in ("train", "validation", "test")))
+
+
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Images (N, H, W, C), uint8 or float32 in 0..1, their labels, and which rows to take."""
+
+
+def _normalised(name: str, classes: tuple[str, ...], train: Part, validation: Part, test: Part) -> Dataset:
+    """A data set of these rows, normalised with the statistics of the training images."""
+    std, mean = torch.std_mean(_pixels(train), dim=(0, 1, 2))
+    if not bool((std > 0).all()):
+        raise InputError(f"{name}: a channel of the {len(train[2])} training images is constant; take more images")
+    splits = [_split(part, mean, std, len(classes)) for part in (train, validation, test)]
     return Dataset(name, classes, splits[0], splits[1], splits[2], mean, std)
 
 
-def _split(
-    images: np.ndarray, labels: np.ndarray, rows: np.ndarray, mean: Tensor, std: Tensor, classes: int
-) -> Split:
-    """These rows of images (uint8 N x H x W x C) as a split, normalised."""
-    normalised = (torch.from_numpy(images[rows]).float() / 255 - mean) / std
-    return Split(
-        normalised.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels[rows]), classes, torch.from_numpy(rows)
-    )
+def _pixels(part: Part) -> Tensor:
+    images = torch.from_numpy(part[0][part[2]])
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def _split(part: Part, mean: Tensor, std: Tensor, classes: int) -> Split:
+    normalised = ((_pixels(part) - mean) / std).permute(0, 3, 1, 2).contiguous()
+    return Split(normalised, torch.from_numpy(part[1][part[2]]), classes, torch.from_numpy(part[2]))
+
+
+def _sides(images: Tensor) -> str:
+    return "x".join(map(str, images.shape[1:]))
 
 
 def __getattr__(name: str) -> None:
@@ -160,8 +277,13 @@ def augment(images: Tensor, generator: torch.Generator, pad: int = 2) -> Tensor:
 
     Returns:
         A new tensor of the same shape.
+
+    Raises:
+        InputError: images no larger than the largest shift.
     """
     count, _, height, width = images.shape
+    if pad >= min(height, width):
+        raise InputError(f"images: {height}x{width} are too small to be shifted by {pad}; train without augmentation")
     flip = torch.rand(count, generator=generator, device=images.device) < 0.5
     shifts = torch.randint(2 * pad + 1, (count, 2), generator=generator, device=images.device)
     padded = F.pad(torch.where(flip[:, None, None, None], images.flip(3), images), (pad,) * 4, mode="reflect")
@@ -171,44 +293,3 @@ def augment(images: Tensor, generator: torch.Generator, pad: int = 2) -> Tensor:
             chosen = (shifts[:, 0] == dy) & (shifts[:, 1] == dx)
             out[chosen] = padded[chosen, :, dy : dy + height, dx : dx + width]
     return out
-
-
-# --- which images are taken -------------------------------------------------------------------------------------------
-
-
-def _training_rows(
-    labels: np.ndarray, classes: tuple[str, ...], train: int | None, validation: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the official training images to train on, and to hold out."""
-    if validation is None:
-        validation = min(4000, len(labels) // 10)
-    order = _balanced_order(labels, len(classes), seed)
-    held_out = _take(order, labels, validation, classes, "validation", last=True)
-    rest = order[~np.isin(order, held_out)]
-    return (rest if train is None else _take(rest, labels, train, classes, "train")), held_out
-
-
-def _balanced_order(labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
-    """All indices, each class shuffled, then one image of each class in turn: any beginning is balanced."""
-    rng = np.random.default_rng(seed)
-    order, rank = rng.permutation(len(labels)), np.empty(len(labels), dtype=np.int64)
-    for label in range(classes):
-        members = order[labels[order] == label]
-        rank[members] = np.arange(len(members))
-    return np.lexsort((labels, rank))
-
-
-def _take(
-    order: np.ndarray, labels: np.ndarray, count: int, classes: tuple[str, ...], what: str, last: bool = False
-) -> np.ndarray:
-    """The first (or last) `count` of `order`, the same number of each class, in the order they stand there."""
-    chosen = np.zeros(len(order), dtype=bool)
-    for label, title in enumerate(classes):
-        wanted = count // len(classes) + (label < count % len(classes))
-        places = np.flatnonzero(labels[order] == label)
-        if len(places) < wanted:
-            raise InputError(
-                f"{what}={count}: needs {wanted} images of class {label} ({title}), found {len(places)}; ask for fewer"
-            )
-        chosen[places[len(places) - wanted :] if last else places[:wanted]] = True
-    return order[chosen]

@@ -195,7 +195,7 @@ def test_no_data_and_no_network(tmp_path: Path) -> None:
     ({"test_images": np.zeros((9, 8, 8, 3), np.uint8)}, "make them equal"),
     ({"train_labels": np.arange(30) % 4}, r"train_labels: expected labels in 0..2, found 0..3; number the classes from 0"),
     ({"train_labels": np.arange(30) % 3 - 1}, "found -1..1"),
-    ({"train_labels": np.arange(30) / 3}, "train_labels: expected whole numbers, found float64"),
+    ({"train_labels": np.arange(30) / 3}, r"train_labels: expected whole numbers of shape \(images,\), found float64 \(30,\); convert"),
     ({"train_labels": np.arange(29) % 3}, "found 29 labels for 30 images"),
     ({"train_images": np.zeros((30, 8, 10, 3), np.uint8)}, "a channel of the 27 training images is constant"),
 ])

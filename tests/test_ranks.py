@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from repsearch.store.manifest import read_manifest
-
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 SEARCH = ["-m", "repsearch", "search", "--quiet", "--validation", "10", "--test", "10"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -64,9 +62,44 @@ def test_a_lost_rank_is_an_error_and_the_next_start_resumes(tmp_path: Path, lost
 
 
 def shards(folder: Path) -> list[str]:
-    return list(read_manifest(folder)["shards"]) if (folder / "manifest.json").exists() else []
+    return [path.name for path in folder.glob("shard-*")]
 
 
 def environment(pid: str) -> dict[str, str]:
     entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+LATE = """
+import sys, time, datetime, torch.distributed as dist
+import repsearch as rs
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2, timeout=datetime.timedelta(seconds=5))
+data = rs.load("digits", train=20, validation=10, test=10)
+config = rs.SearchConfig((rs.LayerSearch(1, 0.2),) * 4, parents=2, explorers=2, refiners=2, shard=1)
+network = rs.search_network(data, rs.presets.smoke("digits"))
+
+def search(seed, images=4):
+    try:
+        return str(len(rs.search(network, data.train[:images], config, seed, f"{folder}/t", progress=False)))
+    except rs.InputError as error:
+        return str(error)
+
+if rank:
+    time.sleep(8)
+print(search(rank), search(0), search(1), sep="\\n", flush=True)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_ranks_of_different_searches_all_stop_and_can_search_again(tmp_path: Path) -> None:
+    """And one may come later than the user's own group would wait."""
+    command = [sys.executable, "-c", LATE]
+    jobs = [subprocess.Popen([*command, str(rank), str(tmp_path)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+            for rank in range(2)]
+    first, second = (job.communicate()[0].splitlines() for job in jobs)
+    assert [job.returncode for job in jobs] == [0, 0]
+    other = f"{tmp_path}/t/manifest.json: targets of another seed; name another folder or delete it"
+    assert first == [f"ranks: process 1 has stopped: {other}", "4", other]
+    assert second == [other, "4", f"ranks: process 0 has stopped: {other}"]

@@ -1,13 +1,16 @@
 """The cache of searched activations: a folder of safetensors shards with a manifest, or the same in memory.
 
 - ``manifest.json``: what the targets are of, the shape of each layer, each finished shard's SHA-256, and its own
+- ``statistics.safetensors``: the running statistics of the network's normalisation layers, if it has any
 - ``shard-00000.safetensors``, ...: images 0 to shard-1, as block0, block1, ..., logits (float16, images first), or
   those of them that were searched, and cross_entropy.block0, ... (float32, images x generations+1); its metadata say
   which search it belongs to
 - ``command.json``, if the command line made the folder: what it takes to make it again
+- ``.search.lock``, ``.manifest.lock``: empty; a search holds them, and leaves them there
 
-Every file is written under a temporary name and renamed when it is whole; a shard enters the manifest after that. A
-lock keeps a second search out of the folder; it goes when its process does, however that ends.
+Every file is written under a temporary name and renamed when it is whole; a shard enters the manifest after that. The
+lock keeps a second search out of the folder; its hold goes when its process does, however that ends. A folder may come
+from a stranger: see ``SECURITY.md`` for what it can and cannot do.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from torch import Tensor
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.store.files import REPAIR, damage, shard_name
-from repsearch.store.manifest import Manifest, read_manifest
+from repsearch.store.files import folder_path, printable, repair_hint
+from repsearch.store.manifest import Manifest, read_manifest, shard_count, shard_name, shard_size
+from repsearch.store.shards import damage
 
 if TYPE_CHECKING:
     from repsearch.data import Split
@@ -58,14 +62,16 @@ class Targets:
         Raises:
             InputError: no manifest there, a damaged one, or a search that has not finished.
         """
-        path = Path(folder)
+        path = folder_path("folder", folder)
         manifest = read_manifest(path)
-        shards = -(-manifest["images"] // manifest["configuration"]["shard"])
-        if len(manifest["shards"]) < shards:
-            raise InputError(
-                f"{path}: has {len(manifest['shards'])} of {shards} shards; run the search again with this store"
-            )
+        done, shards = len(manifest["shards"]), shard_count(manifest)
+        if done < shards:
+            raise InputError(f"{path}: has {done} of {shards} shards; run its search again, which goes on there")
         return cls(manifest, None, path)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"{name} {'x'.join(map(str, self.shape(name)))}" for name in self.layers)
+        return f"<Targets of {len(self)} images: {layers}; in {self.folder or 'memory'}>"
 
     def __len__(self) -> int:
         return int(self.manifest["images"])
@@ -113,7 +119,7 @@ class Targets:
             >>> torch.equal(others.read("block0")[1], targets.read("block0")[0])
             True
         """
-        size, whole = self.manifest["configuration"]["shard"], {}
+        size, whole = shard_size(self.manifest), {}
         for layer in self.layers:
             H = self.read(layer)
             whole[layer] = (H if layer == "logits" else change(layer, H)).half()
@@ -142,7 +148,7 @@ class Targets:
     def _read(self, name: str, start: int, stop: int) -> Tensor:
         if not 0 <= start < stop <= len(self):
             raise InputError(f"start={start}, stop={stop}: expected 0 <= start < stop <= {len(self)}")
-        size, parts = self.manifest["configuration"]["shard"], []
+        size, parts = shard_size(self.manifest), []
         for shard in range(start // size, (stop - 1) // size + 1):
             first, last = max(start - shard * size, 0), min(stop - shard * size, size)
             if self._memory is not None:
@@ -155,13 +161,13 @@ class Targets:
         assert self.folder is not None
         path = self.folder / shard_name(shard)
         if shard not in self._verified:
-            reason = damage(path, self.manifest["shards"][path.name])
+            reason = damage(path, self.manifest)
             if reason:
-                raise InputError(f"{path}: {reason}; {REPAIR.format(self.folder)}")
+                raise InputError(f"{path}: {reason}; {repair_hint(self.folder)}")
             self._verified.add(shard)
         try:
             with safe_open(path, "pt") as tensors:
                 part: Tensor = tensors.get_slice(name)[first:last]
                 return part
         except (OSError, SafetensorError, KeyError) as error:
-            raise InputError(f"{path}: missing or damaged ({error}); {REPAIR.format(self.folder)}") from None
+            raise InputError(f"{path}: missing or damaged ({printable(error)}); {repair_hint(self.folder)}") from None

@@ -13,34 +13,37 @@ import torch
 from command import SMALL, run
 
 import repsearch as rs
+from repsearch.store.manifest import read_manifest
 
 
 def test_search_resumes_and_says_the_same(searched: Path) -> None:
-    before = {path.name: path.read_bytes() for path in (searched / "targets" / "digits").iterdir()}
+    before = {path.name: path.read_bytes() for path in (searched / "targets" / "digits-smoke").iterdir()}
     done = run("search", *SMALL, cwd=searched)
     assert "cross-entropy" in done.stdout
-    assert {path.name: path.read_bytes() for path in (searched / "targets" / "digits").iterdir()} == before
-    assert len(rs.Targets.open(searched / "targets" / "digits")) == 20
+    assert {path.name: path.read_bytes() for path in (searched / "targets" / "digits-smoke").iterdir()} == before
+    assert len(rs.Targets.open(searched / "targets" / "digits-smoke")) == 20
 
 
 def test_searching_only_the_first_images(searched: Path) -> None:
     run("search", *SMALL, "--images", 3, "--out", "few", cwd=searched)
-    few, all_of_them = rs.Targets.open(searched / "few"), rs.Targets.open(searched / "targets" / "digits")
+    few, all_of_them = rs.Targets.open(searched / "few"), rs.Targets.open(searched / "targets" / "digits-smoke")
     assert len(few) == 3 and torch.equal(few.read("block1"), all_of_them.read("block1", 0, 3))
 
 
 def test_info_says_what_a_folder_holds(searched: Path) -> None:
-    said = run("targets", "info", "targets/digits", cwd=searched).stdout
+    said = run("targets", "info", "targets/digits-smoke", cwd=searched).stdout
     assert "20 images in shards of 64, 1 of 1 done" in said
     assert "population 48, seed 0, engine kernel" in said
+    manifest = read_manifest(searched / "targets" / "digits-smoke")
+    assert f"data digits {manifest['data'][:8]}, preset smoke, network {manifest['network'][:8]}\n" in said
     assert "block0   16x15x15       20 generations, strength 0.3, boost 5.0, blur 5" in said
 
 
 def test_verify_names_the_damage_and_repairs_it(searched: Path) -> None:
-    folder = searched / "targets" / "digits"
+    folder = searched / "targets" / "digits-smoke"
     shard = folder / "shard-00000.safetensors"
     whole = shard.read_bytes()
-    assert run("targets", "verify", folder, cwd=searched).stdout == "1 shards are whole, 0 damaged\n"
+    assert run("targets", "verify", folder, cwd=searched).stdout == "1 of 1 shards are whole, 0 damaged, 0 missing\n"
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     done = run("targets", "verify", folder, cwd=searched, expect=1)
     assert done.stdout.startswith(f"{shard}: damaged")
@@ -53,9 +56,10 @@ def test_verify_names_the_damage_and_repairs_it(searched: Path) -> None:
     shard.unlink()
     (folder / "command.json").unlink()
     done = run("targets", "verify", folder, "--repair", cwd=searched, expect=1)
-    assert "run your search again with this store" in done.stdout
-    run("search", *SMALL, cwd=searched)
-    assert shard.read_bytes() == whole
+    assert "run your search again with this folder" in done.stdout
+    done = run("search", *SMALL, cwd=searched)
+    assert shard.read_bytes() == whole and "shard-00000.safetensors: missing; making it again" in done.stderr
+    assert (folder / "command.json").exists()
 
 
 def test_an_interrupted_command_says_so(tmp_path: Path) -> None:
@@ -74,8 +78,9 @@ def test_an_interrupted_command_says_so(tmp_path: Path) -> None:
 
 def test_targets_of_another_seed(searched: Path) -> None:
     done = run("search", *SMALL, "--seed", 1, cwd=searched, expect=2)
-    assert "manifest.json: targets of another" in done.stderr
-    done = run("learn", *SMALL, "--seed", 1, "--targets", "targets/digits", cwd=searched, expect=2)
+    said = "targets/digits-smoke/manifest.json: targets of other images or labels; name another folder or delete it"
+    assert done.stderr == f"repsearch: {said}\n"
+    done = run("learn", *SMALL, "--seed", 1, "--targets", "targets/digits-smoke", cwd=searched, expect=2)
     assert "targets: of other images or labels than the data given" in done.stderr
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import subprocess
@@ -19,7 +18,7 @@ import repsearch as rs
 from repsearch import ranks
 from repsearch.cli.main import main
 from repsearch.presets import Preset
-from repsearch.store.folder import verify
+from repsearch.store.folder import sole_writer, verify
 from repsearch.store.manifest import read_manifest, write_manifest
 
 
@@ -31,7 +30,6 @@ def second_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "wait_for_all", lambda: None)
 
 
-@pytest.mark.xfail(strict=True, reason="U1: join takes the manifest uncompared")
 @pytest.mark.parametrize("other", ["network", "labels", "seed", "configuration"])
 @pytest.mark.usefixtures("second_rank")
 def test_a_rank_that_searches_something_else_is_refused(stored: Path, network: rs.Network, data: rs.Dataset, preset: Preset, other: str) -> None:
@@ -51,8 +49,8 @@ def test_a_rank_that_searches_something_else_is_refused(stored: Path, network: r
 @pytest.fixture
 def another_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibration gives statistics that differ in their last bits, as on a CPU with other instructions."""
-    def calibrate(network: rs.Network, images: torch.Tensor) -> rs.Network:
-        rs.calibrate(network, images)
+    def calibrate(network: rs.Network, *arguments: Any) -> rs.Network:
+        rs.calibrate(network, *arguments)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.mul_(1 + 2e-7)  # type: ignore[union-attr, operator]
@@ -61,7 +59,6 @@ def another_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("repsearch.airbench.calibrate", calibrate)
 
 
-@pytest.mark.xfail(strict=True, reason="U2: the calibrated statistics are hashed into the network's identity")
 @pytest.mark.usefixtures("another_cpu")
 def test_a_folder_can_be_repaired_on_another_cpu(commanded: Path) -> None:
     damage(commanded / "shard-00000.safetensors")
@@ -69,7 +66,6 @@ def test_a_folder_can_be_repaired_on_another_cpu(commanded: Path) -> None:
     assert not verify(commanded) and len(rs.Targets.open(commanded)) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="U2: the calibrated statistics are hashed into the network's identity")
 @pytest.mark.usefixtures("another_cpu")
 def test_a_search_can_be_finished_on_another_cpu(commanded: Path) -> None:
     (commanded / "shard-00000.safetensors").unlink()
@@ -79,7 +75,6 @@ def test_a_search_can_be_finished_on_another_cpu(commanded: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX512", reason="plays a CPU with fewer instructions than this one")
-@pytest.mark.xfail(reason="U2: the calibrated statistics are hashed into the network's identity")  # on most processors
 def test_a_folder_can_be_repaired_without_avx512(commanded: Path) -> None:
     damage(commanded / "shard-00000.safetensors")
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -88,7 +83,6 @@ def test_a_folder_can_be_repaired_without_avx512(commanded: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="U2: repair discards before it checks")
 def test_repair_discards_no_shard_that_it_cannot_make_again(commanded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shard = commanded / "shard-00000.safetensors"
     damage(shard)
@@ -102,7 +96,6 @@ def test_repair_discards_no_shard_that_it_cannot_make_again(commanded: Path, mon
     assert shard.read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, reason="N1: the network's identity hashes its weights alone")
 @pytest.mark.parametrize("layer", [nn.Tanh(), nn.LeakyReLU(0.3), nn.Sequential(nn.ReLU(), nn.ReLU6())], ids=["tanh", "slope", "more"])
 def test_a_network_of_equal_weights_and_other_layers_is_another(tmp_path: Path, data: rs.Dataset, layer: nn.Module) -> None:
     rs.search(two_blocks(nn.LeakyReLU(0.1)), data.train[:4], CONFIG, store=tmp_path / "t", progress=False)
@@ -110,7 +103,6 @@ def test_a_network_of_equal_weights_and_other_layers_is_another(tmp_path: Path, 
         rs.search(two_blocks(nn.Sequential(layer)[0]), data.train[:4], CONFIG, store=tmp_path / "t", progress=False)
 
 
-@pytest.mark.xfail(strict=True, reason="N1: the network's identity hashes its weights alone")
 def test_a_network_of_equal_weights_and_another_dilation_is_another(tmp_path: Path, data: rs.Dataset) -> None:
     rs.search(two_blocks(), data.train[:4], CONFIG, store=tmp_path / "t", progress=False)
     other = two_blocks()
@@ -119,7 +111,6 @@ def test_a_network_of_equal_weights_and_another_dilation_is_another(tmp_path: Pa
         rs.search(other, data.train[:4], CONFIG, store=tmp_path / "t", progress=False)
 
 
-@pytest.mark.xfail(strict=True, reason="U18: _orig_mod in the names")
 def test_a_compiled_network_is_the_same_to_its_store(tmp_path: Path, data: rs.Dataset) -> None:
     network = two_blocks()
     targets = rs.search(network, data.train[:4], CONFIG, store=tmp_path / "t", progress=False)
@@ -149,13 +140,11 @@ def read_only(monkeypatch: pytest.MonkeyPatch, stored: Path) -> Path:
     return stored
 
 
-@pytest.mark.xfail(strict=True, reason="U12: the writer probes the folder first")
 def test_finished_targets_on_a_read_only_share_are_given(read_only: Path, network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
     targets = rs.search(network, data.train, preset.search, store=read_only, progress=False)
     assert torch.equal(targets.read("logits"), rs.Targets.open(read_only).read("logits"))
 
 
-@pytest.mark.xfail(strict=True, reason="U13: a relative folder is kept as given")
 def test_targets_of_a_relative_store_outlive_a_change_of_directory(tmp_path: Path, data: rs.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -165,7 +154,6 @@ def test_targets_of_a_relative_store_outlive_a_change_of_directory(tmp_path: Pat
     assert torch.equal(searched.read("logits"), opened.read("logits"))
 
 
-@pytest.mark.xfail(strict=True, reason="U13: ~ is taken literally")
 def test_a_store_may_begin_with_the_home_folder(tmp_path: Path, data: rs.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -174,7 +162,6 @@ def test_a_store_may_begin_with_the_home_folder(tmp_path: Path, data: rs.Dataset
     assert len(rs.Targets.open("~/t")) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="U13: ~ is taken literally")
 def test_a_checkpoint_may_begin_with_the_home_folder(tmp_path: Path, data: rs.Dataset, preset: Preset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -182,7 +169,6 @@ def test_a_checkpoint_may_begin_with_the_home_folder(tmp_path: Path, data: rs.Da
     assert (tmp_path / "c").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="U13: a relative checkpoint follows a change of directory")
 def test_a_checkpoint_stays_where_it_was_when_training_began(tmp_path: Path, data: rs.Dataset, preset: Preset, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -191,27 +177,27 @@ def test_a_checkpoint_stays_where_it_was_when_training_began(tmp_path: Path, dat
     assert (tmp_path / "c").exists() and not (tmp_path / "elsewhere" / "c").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="Raw: a file system without locks")
-@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOLCK])
-def test_a_file_system_without_locks_is_answered_or_searched(tmp_path: Path, data: rs.Dataset, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_is_searched_by_one_at_a_time(tmp_path: Path, data: rs.Dataset, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     fcntl = pytest.importorskip("fcntl")
 
     def flock(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with contextlib.suppress(rs.InputError):
-        rs.search(two_blocks(), data.train[:4], CONFIG, store=tmp_path / "t", progress=False)
+    folder = tmp_path / "t"
+    folder.mkdir()
+    with sole_writer(folder), pytest.raises(rs.InputError, match="another process is searching there"):
+        rs.search(two_blocks(), data.train[:4], CONFIG, store=folder, progress=False)
+    assert len(rs.search(two_blocks(), data.train[:4], CONFIG, store=folder, progress=False)) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="Misleading: a store that holds only .DS_Store is refused")
 @pytest.mark.parametrize("name", [".DS_Store", "._.DS_Store", "Thumbs.db"])
 def test_a_store_may_hold_what_a_file_browser_leaves(tmp_path: Path, data: rs.Dataset, name: str) -> None:
     (tmp_path / name).touch()
     assert len(rs.search(two_blocks(), data.train[:4], CONFIG, store=tmp_path, progress=False)) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="Misleading: the repair hint is not quoted")
 def test_the_hint_how_to_repair_can_be_pasted(stored: Path) -> None:
     folder = stored.rename(stored.with_name("my targets"))
     damage(folder / "shard-00000.safetensors")

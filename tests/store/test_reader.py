@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from folders import contents
+from folders import contents, unfinish
+from torch import nn
 
 import repsearch as rs
 from repsearch import measure
@@ -17,7 +19,8 @@ LARGE = Path(__file__).with_name("large_targets.py")
 
 
 def test_folder_and_memory_hold_the_same(stored: Path, targets: rs.Targets) -> None:
-    assert sorted(contents(stored)) == ["manifest.json", *(f"shard-{i:05d}.safetensors" for i in range(5))]
+    shards = [f"shard-{i:05d}.safetensors" for i in range(5)]
+    assert sorted(contents(stored)) == ["manifest.json", *shards, "statistics.safetensors"]
     opened = rs.Targets.open(stored)
     assert len(opened) == 20 and opened.layers == targets.layers
     for layer in targets.layers:
@@ -50,3 +53,26 @@ def test_targets_changed(targets: rs.Targets, data: rs.Dataset) -> None:
 def test_an_unknown_layer(targets: rs.Targets) -> None:
     with pytest.raises(rs.InputError, match="layer='block7': unknown; choose one of block0, block1, block2, logits"):
         targets.read("block7")
+
+
+def test_targets_say_in_a_line_what_they_are(stored: Path, targets: rs.Targets) -> None:
+    what = "<Targets of 20 images: block0 8x15x15, block1 8x7x7, block2 8x3x3, logits 10; in "
+    assert repr(targets) == f"{what}memory>" and repr(rs.Targets.open(stored)) == f"{what}{stored}>"
+
+
+def test_layers_stay_in_order_from_eleven_blocks_on(tmp_path: Path, data: rs.Dataset) -> None:
+    """JSON sorts names: block10 before block2."""
+    network = rs.Network(nn.Conv2d(1, 2, 9, 6), [nn.Conv2d(2, 2, 3, 1, 1) for _ in range(12)], nn.Sequential(nn.Flatten(), nn.Linear(32, 10)))
+    config = rs.SearchConfig((rs.LayerSearch(1, 0.2),) * 13, parents=2, explorers=2, refiners=2, shard=1)
+    memory = rs.search(network.eval(), data.train[:3], config, progress=False)
+    rs.search(network, data.train[:3], config, store=tmp_path, progress=False)
+    unfinish(tmp_path, [1])
+    folder = rs.search(network, data.train[:3], config, store=tmp_path, progress=False)
+    assert folder.layers == memory.layers == (*(f"block{i}" for i in range(12)), "logits")
+    assert all(torch.equal(folder.read(layer), memory.read(layer)) for layer in memory.layers)
+
+
+@pytest.mark.parametrize("folder", [3, None, "a\0b", "~nobody-of-that-name/t"])
+def test_what_is_no_folder(folder: Any) -> None:
+    with pytest.raises(rs.InputError, match="folder="):
+        rs.Targets.open(folder)

@@ -1,50 +1,78 @@
-"""What release 0.1 wrote: its folders of targets are read, and their searches go on."""
+"""What earlier releases wrote: their folders of targets are read, and their searches go on."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
+from folders import age, contents, rounded, unfinish
 
 import repsearch as rs
 from repsearch.presets import Preset
-from repsearch.store.folder import discard, verify
-from repsearch.store.manifest import _json, read_manifest
+from repsearch.store.folder import verify
+from repsearch.store.manifest import read_manifest
 
 WRITTEN = Path(__file__).parent / "release-0.1" / "targets"
 """Made by release 0.1: two digits, 2 channels, two generations a layer."""
+FORMAT_3 = Path(__file__).parent / "format-3"
+"""The same search by the last version that wrote format 3, and the network."""
 
 
-def test_its_folders_are_read() -> None:
-    assert json.loads((WRITTEN / "manifest.json").read_text())["format"] == 2
-    targets = rs.Targets.open(WRITTEN)
+@pytest.mark.parametrize(("folder", "version"), [(WRITTEN, 2), (FORMAT_3 / "targets", 3)], ids=["0.1", "format 3"])
+def test_its_folders_are_read(folder: Path, version: int) -> None:
+    assert json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["format"] == version
+    targets = rs.Targets.open(folder)
     assert targets.layers == ("block0", "block1", "block2", "logits") and len(targets) == 2
-    assert targets.shape("block0") == (2, 15, 15) and verify(WRITTEN) == {}
-    # What 0.1 itself read there.
+    assert targets.shape("block0") == (2, 15, 15) and verify(folder) == {}
+    # What the version that wrote them read there.
     sums = [float(targets.read(layer).sum()) for layer in targets.layers]
     assert sums == pytest.approx([-0.023921967, -0.003787994, 0.002685547, 0.000213623], abs=1e-6)
 
 
-def test_its_searches_go_on(tmp_path: Path, network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
-    """A folder whose manifest is put into the format of 0.1 is finished, and holds what it would have held."""
-    images = data.train[:8]
-    whole = rs.search(network, images, preset.search, store=tmp_path / "t", progress=False)
+@pytest.mark.parametrize("version", [2, 3])
+def test_its_searches_go_on(tmp_path: Path, network: rs.Network, data: rs.Dataset, preset: Preset, version: int) -> None:
+    """A folder in an earlier format is finished, and holds what it would have held."""
+    images, folder = data.train[:8], tmp_path / "t"
+    whole = rs.search(network, images, preset.search, store=folder, progress=False)
     expected = {layer: whole.read(layer) for layer in whole.layers}
-    discard(tmp_path / "t", ["shard-00001.safetensors"])
-    manifest = read_manifest(tmp_path / "t")
-    old = {key: value for key, value in manifest.items() if key not in ("algorithm", "start", "multiply_adds")}
-    old |= {"format": 2, "library": "0.1.0"}
-    (tmp_path / "t" / "manifest.json").write_bytes(_json({**old, "sha256": hashlib.sha256(_json(old)).hexdigest()}))
+    age(folder, network, version)
+    before = contents(folder)
+    rs.search(network, images, preset.search, store=folder, progress=False)
+    assert contents(folder) == before  # finished, so that it is only read
 
-    again = rs.search(network, images, preset.search, store=tmp_path / "t", progress=False)
+    unfinish(folder, [1])
+    again = rs.search(network, images, preset.search, store=folder, progress=False)
     assert all(torch.equal(again.read(layer), H) for layer, H in expected.items())
-    assert read_manifest(tmp_path / "t")["format"] == 3
+    assert read_manifest(folder)["format"] == 4 and verify(folder) == {}
     with pytest.raises(rs.InputError, match="targets of another seed"):
-        rs.search(network, images, preset.search, seed=1, store=tmp_path / "t", progress=False)
+        rs.search(network, images, preset.search, seed=1, store=folder, progress=False)
+
+
+def test_a_folder_of_format_3_is_finished_and_found_again_without_its_manifest(tmp_path: Path) -> None:
+    data, smoke = rs.load("digits", train=10, validation=10, test=10), rs.presets.smoke()
+    written = read_manifest(FORMAT_3 / "targets")["configuration"]
+    config = rs.SearchConfig(**{**written, "schedule": [rs.LayerSearch(**row) for row in written["schedule"]]})
+    network = rs.search_network(data, replace(smoke, width=2, search=config))
+    network.load_state_dict(safetensors.torch.load((FORMAT_3 / "network.safetensors").read_bytes()))
+    folder = shutil.copytree(FORMAT_3 / "targets", tmp_path / "t")
+    first = (folder / "shard-00000.safetensors").read_bytes()
+    unfinish(folder, [1])
+    targets = rs.search(network, data.train[:2], config, store=folder, progress=False)
+    assert (folder / "shard-00000.safetensors").read_bytes() == first
+    for layer in targets.layers:
+        assert torch.allclose(targets.read(layer), rs.Targets.open(FORMAT_3 / "targets").read(layer), atol=0.01)
+    finished = read_manifest(folder)["shards"]
+    (folder / "manifest.json").unlink()  # the first shard says that it is of format 3, the second that it is of 4
+    rs.search(network, data.train[:2], config, store=folder, progress=False)
+    assert read_manifest(folder)["shards"] == finished and (folder / "shard-00000.safetensors").read_bytes() == first
+    with pytest.raises(rs.InputError, match="targets of another network"):
+        rs.search(rounded(network, 2e-7), data.train[:2], config, store=FORMAT_3 / "targets", progress=False)
 
 
 def test_a_store_that_does_not_say_what_it_cost() -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from folders import contents
+from folders import contents, unfinish
 
 import repsearch as rs
 from repsearch.presets import Preset
-from repsearch.store.folder import discard, verify
+from repsearch.store import writer
+from repsearch.store.folder import verify
 
 KILLED = Path(__file__).with_name("search_killed.py")
 
@@ -23,8 +24,8 @@ KILLED = Path(__file__).with_name("search_killed.py")
 def test_an_interrupted_search_resumes_to_the_same_bytes(
     stored: Path, folder: Path, network: rs.Network, data: rs.Dataset, preset: Preset
 ) -> None:
-    discard(folder, ["shard-00001.safetensors", "shard-00004.safetensors"])
-    with pytest.raises(rs.InputError, match="has 3 of 5 shards; run the search again with this store"):
+    unfinish(folder, [1, 4])
+    with pytest.raises(rs.InputError, match="has 3 of 5 shards; run its search again, which goes on there"):
         rs.Targets.open(folder)
     kept = (folder / "shard-00000.safetensors").stat().st_mtime_ns
     rs.search(network, data.train, preset.search, store=folder, progress=False)
@@ -32,20 +33,24 @@ def test_an_interrupted_search_resumes_to_the_same_bytes(
     assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept
 
 
-@pytest.mark.parametrize("what", ["seed", "search configuration", "images or labels", "network", "choice of layers"])
+@pytest.mark.parametrize("state", ["finished", "unfinished"])
+@pytest.mark.parametrize("what", ["another seed", "another search configuration", "other images or labels", "another network",
+                                  "another choice of layers"])
 def test_a_folder_of_another_search(
-    folder: Path, network: rs.Network, data: rs.Dataset, preset: Preset, what: str
+    folder: Path, network: rs.Network, data: rs.Dataset, preset: Preset, what: str, state: str
 ) -> None:
+    if state == "unfinished":
+        unfinish(folder, [4])
     before = contents(folder)
     arguments = {"network": network, "data": data.train, "config": preset.search, "seed": 0}
     arguments |= {
-        "seed": {"seed": 1},
-        "search configuration": {"config": replace(preset.search, input_noise=0.1)},
-        "images or labels": {"data": data.train[:10]},
-        "network": {"network": rs.search_network(data, preset, seed=5)},
-        "choice of layers": {"layers": ("block0", "block1")},
+        "another seed": {"seed": 1},
+        "another search configuration": {"config": replace(preset.search, input_noise=0.1)},
+        "other images or labels": {"data": data.train[:10]},
+        "another network": {"network": rs.search_network(data, preset, seed=5)},
+        "another choice of layers": {"layers": ("block0", "block1")},
     }[what]
-    with pytest.raises(rs.InputError, match=f"targets of another {what}; name another store or delete it"):
+    with pytest.raises(rs.InputError, match=f"targets of {what}; name another folder or delete it"):
         rs.search(**arguments, store=folder, progress=False)  # type: ignore[arg-type]
     assert contents(folder) == before
 
@@ -58,7 +63,7 @@ def test_a_lost_manifest_is_made_again_from_the_shards(
     times = {path.name: path.stat().st_mtime_ns for path in folder.glob("shard-*")}
     if lost == "damaged":
         manifest.write_text("{")
-        with pytest.raises(rs.InputError, match=r"manifest\.json: damaged.*run the search again with this store"):
+        with pytest.raises(rs.InputError, match=r"manifest\.json: damaged.*run its search again: it keeps the finished shards"):
             rs.Targets.open(folder)
     else:
         manifest.unlink()
@@ -96,7 +101,18 @@ rs.search(network, data.train, config, store={str(tmp_path / "t")!r}, progress=F
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "shard-00000.safetensors: cannot be written (File too large); free space or choose another folder" in done.stdout
     assert verify(tmp_path / "t") == {} and len(rs.Targets.open(tmp_path / "t")) == 8
-    assert sorted(p.name for p in (tmp_path / "t").iterdir())[0] == "manifest.json"
+    assert not list((tmp_path / "t").glob(".*.tmp"))
+
+
+def test_the_manifest_is_not_written_again_for_every_shard(
+    tmp_path: Path, stored: Path, network: rs.Network, data: rs.Dataset, preset: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, real = [], writer.write_manifest
+    monkeypatch.setattr(writer, "PATIENCE", 1000.0)
+    monkeypatch.setattr(writer, "write_manifest", lambda *what: (written.append(len(what[1]["shards"])), real(*what)))
+    rs.search(network, data.train, preset.search, store=tmp_path, progress=False)
+    assert written == [0, 1, 5]  # at once, so that one sees something, and at the end
+    assert contents(tmp_path) == contents(stored)
 
 
 @pytest.mark.slow
@@ -137,4 +153,4 @@ def test_activations_beyond_float16_are_an_error(tmp_path: Path, data: rs.Datase
         network.head[1].weight *= 1e7  # type: ignore[index,operator]
     with pytest.raises(rs.InputError, match="network: logits exceeds the range of float16"):
         rs.search(network, data.train[:2], preset.search, store=tmp_path / "t", progress=False)
-    assert [path.name for path in (tmp_path / "t").iterdir()] == ["manifest.json"]
+    assert sorted(contents(tmp_path / "t")) == ["manifest.json", "statistics.safetensors"]

@@ -16,9 +16,10 @@ from repsearch.config import FitConfig, LearnConfig
 from repsearch.cost import multiply_adds
 from repsearch.data import Dataset
 from repsearch.fitting import Watch, fit
-from repsearch.method import Batch, Method, Step, autocast
-from repsearch.networks import activations, layer_names, undisturbed
+from repsearch.method import Batch, Method, Step, autocast, backward
+from repsearch.networks import activations, device_of, layer_names, undisturbed
 from repsearch.operators import normalise
+from repsearch.store.manifest import search_id
 from repsearch.store.reader import Targets
 from repsearch.training import History
 
@@ -39,7 +40,7 @@ def learn(
         model: offers stem, blocks and head; trained in place, on the device it is on.
         data: training and validation images.
         targets: searched activations of `data.train`, whose layers have the shapes of the model's. A block without
-            targets learns through the later blocks' losses.
+            targets learns through the later blocks' losses; where no later block has targets, it stays as it is.
         config: see `LearnConfig`.
         seed, checkpoint, progress, watch: see `repsearch.fit`.
 
@@ -58,11 +59,6 @@ def learn(
         >>> sorted(history.parts)
         ['block0', 'block1', 'block2', 'head']
     """
-    if not isinstance(targets, Targets):
-        raise InputError(
-            f"targets={targets!r}: expected the Targets that repsearch.search gives; the SGD baseline is "
-            "repsearch.fit(model, data, repsearch.methods.Backprop(), config)"
-        )
     return fit(model, data, Regression(targets), config, seed, checkpoint, progress, watch)
 
 
@@ -76,22 +72,26 @@ class Regression(Method):
     """
 
     def __init__(self, targets: Targets) -> None:
+        _check_targets(targets)
         self.targets = targets
 
     def start(self, model: nn.Module, data: Dataset, config: FitConfig, seed: int) -> None:
         """Raise `InputError` unless model, data, targets and configuration fit each other."""
         names = layer_names(model)
-        if not isinstance(config, LearnConfig):
-            raise InputError(f"config: expected a LearnConfig, found {type(config).__name__}")
+        checks.instance("config", config, LearnConfig, "give a preset's .learn, or one of your own")
+        assert isinstance(config, LearnConfig)
         for name in config.skip:
             checks.one_of("skip", name, names[:-1])
         if not set(names[:-1]) & set(self.targets.layers) - set(config.skip):
             raise InputError(f"skip={config.skip!r}: nothing is left to regress to; keep at least one block")
         if "logits" not in self.targets.layers:
             raise InputError(f"targets: of {', '.join(self.targets.layers)} only; the head needs searched logits, too")
-        device = next(model.parameters()).device
+        blocks, searched = len(names) - 1, len(self.targets.manifest["configuration"]["schedule"]) - 1
+        if blocks != searched:
+            raise InputError(f"model: has {blocks} blocks, the network that was searched {searched}; give it as many")
         with undisturbed(model):
-            layers = activations(model, data.train.images[:2].to(device))
+            model.eval()
+            layers = activations(model, data.train.images[:2].to(device_of(model)))
         self.targets.check(data.train, {name: tuple(H.shape[1:]) for name, H in zip(names, layers, strict=True)})
 
     def step(self, model: nn.Module, batch: Batch, config: FitConfig) -> Step:
@@ -101,8 +101,8 @@ class Regression(Method):
             layers = activations(model, batch.images, sever_head=True)
         layers = [H.float() for H in layers]
         parts = objective_parts(layers, self._wanted(model, batch, config), config)
-        loss = objective(parts, config)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = objective(parts, config, blocks=len(layers) - 1)
+        backward(loss)
         return Step(loss, cost=3, parts=parts, logits=layers[-1])
 
     def spent(self, model: nn.Module, data: Dataset) -> float | None:
@@ -110,12 +110,13 @@ class Regression(Method):
         searched = self.targets.manifest["multiply_adds"]
         if searched is None:
             return None
-        image = data.train.images[:1].to(next(model.parameters()).device)
+        image = data.train.images[:1].to(device_of(model))
         return float(len(self.targets) * searched / sum(multiply_adds(model, image)))
 
     def identity(self) -> Any:
-        """The targets' manifest."""
-        return ["Regression", self.targets.manifest]
+        """The search that the targets are of, and what was changed in them since."""
+        manifest = self.targets.manifest
+        return {"method": "Regression", "targets": search_id(manifest), "targets changed": manifest.get("changed")}
 
     def _wanted(self, model: nn.Module, batch: Batch, config: LearnConfig) -> list[Tensor | None]:
         """The batch's target in each layer; None where there is none, or it is skipped."""
@@ -148,7 +149,26 @@ def objective_parts(
     return parts
 
 
-def objective(parts: dict[str, Tensor], config: LearnConfig) -> Tensor:
-    """The loss of section 4.2: the mean of the blocks' squared errors, plus `config.head_weight` times the KL term."""
-    blocks = [part for name, part in parts.items() if name != "head"]
-    return torch.stack(blocks).mean() + config.head_weight * parts["head"]
+def objective(parts: dict[str, Tensor], config: LearnConfig, blocks: int) -> Tensor:
+    """The loss of section 4.2: the mean of the blocks' squared errors, plus `config.head_weight` times the KL term.
+
+    Args:
+        parts: from `objective_parts`.
+        config: gives `head_weight`, and what the errors are `averaged` over.
+        blocks: of the model, L-1 in the formula, those without targets among them.
+    """
+    kept = [part for name, part in parts.items() if name != "head"]
+    divisor = blocks if config.averaged == "all blocks" else len(kept)
+    return torch.stack(kept).mean() * (len(kept) / divisor) + config.head_weight * parts["head"]
+
+
+def _check_targets(targets: Targets) -> None:
+    if isinstance(targets, str | Path):
+        raise InputError(f"targets={str(targets)!r}: expected Targets, found the name of a folder; give "
+                         f"Targets.open({str(targets)!r})")
+    if not isinstance(targets, Targets):
+        found = "targets=None" if targets is None else f"targets: found a {type(targets).__name__}"
+        raise InputError(
+            f"{found}: expected the Targets that repsearch.search gives; the SGD baseline is "
+            "repsearch.fit(model, data, repsearch.methods.Backprop(), config)"
+        )

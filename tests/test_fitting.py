@@ -77,10 +77,10 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(
     assert history == expected
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), whole.state_dict().values(), strict=True))
 
-    with pytest.raises(rs.InputError, match="of another training; delete it or name another file"):
+    with pytest.raises(rs.InputError, match=r"of another training \(network .* there, .* here\); name another file, or delete this one"):
         rs.learn(rs.learn_network(data, preset, seed=3), data, targets, config, checkpoint=file, progress=False)
     others = targets.changed(lambda _, H: H.roll(1, dims=0))
-    with pytest.raises(rs.InputError, match="of another training; delete it or name another file"):
+    with pytest.raises(rs.InputError, match=r"of another training \(targets changed null there, .* here\)"):
         rs.learn(rs.learn_network(data, preset), data, others, config, checkpoint=file, progress=False)
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(rs.InputError, match=r"checkpoint=.*damaged"):
@@ -95,11 +95,35 @@ def test_watch_sees_every_epoch_and_changes_nothing(data: rs.Dataset, preset: Pr
     assert seen == list(range(preset.baseline.epochs + 1)) and first == second
 
 
+@pytest.mark.filterwarnings("ignore:.*predictions depend on the batch")
 def test_predictions_come_in_fixed_batches_of_nearly_equal_size(data: rs.Dataset, preset: Preset) -> None:
-    model = rs.learn_network(data, preset)
+    model = rs.learn_network(data, preset, statistics="batch")
     logits = predict(model, data.test.images, batch=15)  # 40 images: 14, 13 and 13
     with torch.no_grad():
         assert torch.allclose(logits[14:27], model(data.test.images[14:27]), atol=1e-4)
+
+
+def test_an_image_is_predicted_alone_as_beside_others(data: rs.Dataset, preset: Preset) -> None:
+    model = rs.learn_network(data, preset)
+    rs.fit(model, data, Backprop(), preset.baseline, progress=False)
+    together, alone = predict(model, data.test.images), predict(model, data.test.images, batch=1)
+    assert torch.allclose(together, alone, atol=1e-4) and together.shape == (40, 10)
+
+
+def test_the_seed_decides_the_weights_of_lazy_layers(data: rs.Dataset, preset: Preset) -> None:
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10))
+        runs.append(rs.fit(model, data, Backprop(), replace(preset.baseline, learning_rate=0.01), seed=5, progress=False))
+    assert runs[0] == runs[1]
+
+
+def test_a_history_shows_itself_in_a_line(data: rs.Dataset, preset: Preset) -> None:
+    history = rs.fit(rs.learn_network(data, preset), data, Backprop(), preset.baseline, progress=False)
+    best = max(history.validation_accuracy)
+    assert repr(history) == f"History(3 epochs, 180 F, best validation accuracy {best:.1%} with best_epoch={history.best_epoch})"
+    assert repr(rs.History()) == "History(0 epochs)" and rs.History() == rs.History()
 
 
 def test_learning_rate_rises_then_falls() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -49,10 +50,21 @@ def test_objective_is_the_mean_over_blocks_plus_lambda_kl() -> None:
     layers, targets = layers_and_targets()
     config = rs.LearnConfig(head_weight=0.03)
     parts = objective_parts(layers, targets, config)
-    assert torch.isclose(objective(parts, config), (parts["block0"] + parts["block1"]) / 2 + 0.03 * parts["head"])
-    targets[0] = None  # skip block 0
+    assert torch.isclose(objective(parts, config, 2), (parts["block0"] + parts["block1"]) / 2 + 0.03 * parts["head"])
+    targets[0] = None  # skip block 0: the formula's 1/(L-1) stays
     parts = objective_parts(layers, targets, config)
-    assert torch.isclose(objective(parts, config), parts["block1"] + 0.03 * parts["head"])
+    assert torch.isclose(objective(parts, config, 2), parts["block1"] / 2 + 0.03 * parts["head"])
+    kept = replace(config, averaged="kept blocks")
+    assert torch.isclose(objective(parts, kept, 2), parts["block1"] + 0.03 * parts["head"])
+
+
+def test_where_nothing_is_skipped_the_objective_is_torchs_mean_to_the_bit() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        parts = {name: torch.rand((), generator=generator) for name in ("block0", "block1", "block2", "head")}
+        mean = torch.stack([parts["block0"], parts["block1"], parts["block2"]]).mean()
+        for averaged in ("all blocks", "kept blocks"):
+            assert objective(parts, rs.LearnConfig(averaged=averaged), 3) == mean + 0.03 * parts["head"]  # type: ignore[arg-type]
 
 
 def test_the_stop_gradient(data: rs.Dataset, preset: Preset, targets: rs.Targets) -> None:
@@ -102,3 +114,18 @@ def test_layers_that_cannot_be_skipped(data: rs.Dataset, preset: Preset, targets
         rs.learn(model, data, targets, replace(preset.learn, skip=("block9",)), progress=False)
     with pytest.raises(rs.InputError, match="nothing is left to regress to"):
         rs.learn(model, data, targets, replace(preset.learn, skip=("block0", "block1", "block2")), progress=False)
+
+
+def test_arguments_in_each_others_places_are_called_by_their_names(data: rs.Dataset, preset: Preset, targets: rs.Targets) -> None:
+    model: Any = rs.learn_network(data, preset)
+    wrong: list[tuple[Any, str]] = [
+        ((model, data, data, preset.learn), "targets: found a Dataset: expected the Targets"),
+        ((model, data, "t", preset.learn), r"targets='t': expected Targets, found the name of a folder; give Targets\.open\('t'\)"),
+        ((data, model, targets, preset.learn), "model: expected a Module, found a Dataset"),
+        ((model, data, targets, preset), "config: expected a FitConfig, found a Preset"),
+        ((torch.nn.Linear(1, 1), data, targets, preset.learn), "(network|model|images)"),
+    ]
+    for arguments, message in wrong:
+        with pytest.raises(rs.InputError, match=message) as error:
+            rs.learn(*arguments, progress=False)
+        assert len(str(error.value).splitlines()) == 1

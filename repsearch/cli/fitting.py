@@ -6,7 +6,7 @@ import argparse
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.cli.common import Commands, common_options, data_and_preset
+from repsearch.cli.common import Commands, by_option, common_options, data_and_preset
 from repsearch.cli.training import add_training_options, train
 from repsearch.methods import registry
 
@@ -35,6 +35,6 @@ def _fit(args: argparse.Namespace) -> int:
         try:
             train(args, loaded, registry.method(name)(), config)
         except InputError as error:  # one that fails leaves the others their rows
-            print(f"{name}: {error}")
+            print(f"{name}: {by_option(error, args)}")
             failed = True
     return 2 if failed else 0

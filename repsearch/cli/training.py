@@ -6,13 +6,14 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from torch import nn
 
 from repsearch import checks
 from repsearch.airbench import learn_network
-from repsearch.cli.common import Loaded, settings_of
+from repsearch.cli.common import Loaded, check_files, file_name, settings_of
 from repsearch.config import FitConfig, as_dict
 from repsearch.evaluation import accuracy
 from repsearch.fitting import fit
@@ -27,17 +28,18 @@ def add_training_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--augment", action="store_true", help="flip and crop the training images")
     sub.add_argument("--epochs", type=int, help="(default: the preset's)")
     sub.add_argument("--learning-rate", type=float, help="(default: the preset's)")
-    sub.add_argument("--checkpoint", type=Path, help="file to save the training in, and to resume from")
-    sub.add_argument("--out", type=Path, help="write the trained weights there (safetensors)")
+    sub.add_argument("--checkpoint", type=file_name, help="file to save the training in, and to resume from")
+    sub.add_argument("--out", type=file_name, help="write the trained weights there (safetensors)")
 
 
-def train(args: argparse.Namespace, loaded: Loaded, method: Method, config: FitConfig) -> None:
-    """Train, and say in a line how it went."""
+def train(args: argparse.Namespace, loaded: Loaded, method: Method, config: FitConfig, **settings: Any) -> None:
+    """Train, and say in a line how it went; the record's settings are these and all else that decides it."""
     data, preset = loaded
     asked = {key: getattr(args, key) for key in ("epochs", "learning_rate") if getattr(args, key) is not None}
     config = replace(config, augment=args.augment, **asked)
     if args.groups is not None:
         checks.positive_int("groups", args.groups)
+    check_files(args, "out", "json")
     start, name = time.perf_counter(), type(method).__name__
     model = learn_network(data, preset, args.seed, args.groups).to(args.device)
     history = fit(model, data, method, config, args.seed, args.checkpoint, progress=not args.quiet)
@@ -48,7 +50,9 @@ def train(args: argparse.Namespace, loaded: Loaded, method: Method, config: FitC
     if args.out:
         _write_weights(model, args.out)
     if args.json:
-        settings = settings_of(data, preset, groups=args.groups or preset.groups, method=name, fit=as_dict(config))
+        groups = args.groups or preset.groups
+        settings = settings_of(data, preset, groups=groups, statistics=preset.statistics, method=name,
+                               fit=as_dict(config), **settings)
         write_record(args.json, record(
             "fit", args.seed, time.perf_counter() - start, settings, test_accuracy=test, best_epoch=history.best_epoch,
             validation_accuracy=history.validation_accuracy, losses=history.parts, spent=history.spent,

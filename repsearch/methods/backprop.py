@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from repsearch.config import FitConfig
-from repsearch.method import Batch, Method, Step, autocast
+from repsearch.method import Batch, Method, Step, autocast, backward
 
 
 class Backprop(Method):
@@ -31,5 +31,5 @@ class Backprop(Method):
             logits = model(batch.images)
         logits = logits.float()
         loss = F.cross_entropy(logits, batch.labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         return Step(loss, cost=3, parts={"cross_entropy": loss}, logits=logits)

@@ -117,7 +117,7 @@ def test_a_checkpoint_of_release_0_1_ends_in_a_line(mlp: nn.Module, data: rs.Dat
     """0.1 wrote the same entries but for the format and the method."""
     torch.save({"identity": "x", "epoch": 1, "history": {}, "best": {}, "model": {}, "optimizer": {}, "generator": torch.zeros(1)},
                tmp_path / "old")
-    with pytest.raises(rs.InputError, match=r"written by repsearch 0\.1; finish that training with 0\.1, or delete the file"):
+    with pytest.raises(rs.InputError, match=r"written by repsearch 0\.1; finish that training with it, or delete the file"):
         rs.fit(mlp, data, Backprop(), rs.FitConfig(epochs=1, batch=20), checkpoint=tmp_path / "old", progress=False)
 
 
@@ -181,5 +181,5 @@ def test_bad_input(mlp: nn.Module, data: rs.Dataset, preset: Preset, targets: rs
         rs.learn(mlp, data, None, preset.learn)  # type: ignore[arg-type]
     with pytest.raises(rs.InputError, match=r"budget=5: \d+ F were spent before the first step; raise it"):
         rs.learn(rs.learn_network(data, preset), data, targets, replace(preset.learn, budget=5), progress=False)
-    with pytest.raises(rs.InputError, match="config: expected a LearnConfig, found FitConfig"):
+    with pytest.raises(rs.InputError, match="config: expected a LearnConfig, found a FitConfig"):
         rs.learn(rs.learn_network(data, preset), data, targets, preset.baseline, progress=False)  # type: ignore[arg-type]

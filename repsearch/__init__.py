@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from repsearch.airbench import convnet, learn_network, search_network
     from repsearch.checks import InputError
     from repsearch.config import FitConfig, LayerSearch, LearnConfig, SearchConfig
-    from repsearch.data import Dataset, Split, load
-    from repsearch.evaluation import accuracy
+    from repsearch.data import Dataset, Split, from_tensors, load
+    from repsearch.evaluation import accuracy, predict
     from repsearch.fitting import fit
     from repsearch.learning import learn
     from repsearch.networks import Network, activations, calibrate
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 _MODULES = ("measure", "methods", "networks", "operators", "presets")
 _HOMES = {
     "airbench": ("convnet", "learn_network", "search_network"), "checks": ("InputError",),
-    "config": ("FitConfig", "LayerSearch", "LearnConfig", "SearchConfig"), "data": ("Dataset", "Split", "load"),
-    "evaluation": ("accuracy",), "fitting": ("fit",), "learning": ("learn",),
+    "config": ("FitConfig", "LayerSearch", "LearnConfig", "SearchConfig"),
+    "data": ("Dataset", "Split", "from_tensors", "load"),
+    "evaluation": ("accuracy", "predict"), "fitting": ("fit",), "learning": ("learn",),
     "networks": ("Network", "activations", "calibrate"), "searching": ("search",), "store.reader": ("Targets",),
     "training": ("History",), "version": ("__version__",),
 }
@@ -56,8 +57,9 @@ _MOVED = {
 
 __all__ = [
     "Dataset", "FitConfig", "History", "InputError", "LayerSearch", "LearnConfig", "Network", "SearchConfig", "Split",
-    "Targets", "__version__", "accuracy", "activations", "calibrate", "convnet", "fit", "learn", "learn_network",
-    "load", "measure", "methods", "networks", "operators", "presets", "search", "search_network",
+    "Targets", "__version__", "accuracy", "activations", "calibrate", "convnet", "fit", "from_tensors", "learn",
+    "learn_network", "load", "measure", "methods", "networks", "operators", "predict", "presets", "search",
+    "search_network",
 ]
 
 

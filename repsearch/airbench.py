@@ -11,7 +11,7 @@ from repsearch import checks
 from repsearch.checks import InputError
 from repsearch.config import SearchConfig
 from repsearch.data import Dataset
-from repsearch.networks import Network, calibrate
+from repsearch.networks import Network, calibrate, own_settings
 from repsearch.operators import image_generators, noisy
 
 
@@ -22,7 +22,7 @@ def convnet(
     groups: int = 1,
     init: Literal["dirac", "residual"] = "dirac",
     head_init: Literal["kaiming", "torch"] = "kaiming",
-    statistics: Literal["batch", "running"] = "batch",
+    statistics: Literal["running", "batch"] = "running",
     seed: int = 0,
 ) -> Network:
     """The network of appendix A.1: whitening, three blocks of `groups` ConvGroups, a linear head.
@@ -34,7 +34,7 @@ def convnet(
         groups: ConvGroups a block, two convolutions each; the first one pools.
         init: of the convolutions; see `dirac_conv`.
         head_init: "kaiming" is `kaiming_uniform_` itself, "torch" its default for linear layers.
-        statistics: BatchNorm always uses the "batch", or "running" statistics at test time.
+        statistics: BatchNorm uses "running" statistics at test time, or always those of the "batch" (literal).
         seed: decides the initial weights.
 
     Returns:
@@ -49,15 +49,16 @@ def convnet(
     checks.positive_int("groups", groups)
     checks.one_of("init", init, ("dirac", "residual"))
     checks.one_of("head_init", head_init, ("kaiming", "torch"))
-    checks.one_of("statistics", statistics, ("batch", "running"))
+    checks.one_of("statistics", statistics, ("running", "batch"))
+    seed = checks.seed(seed)
     sides = [(side - 1) // 8 for side in images.shape[2:]]
     if min(sides) < 1:
         found = f"{images.shape[2]}x{images.shape[3]}"
         raise InputError(f"images: {found} vanish in three poolings; expected 9x9 or larger")
 
-    filters = whitening_filters(images[:5000])
-    with torch.random.fork_rng(devices=[]):
+    with own_settings(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        filters = whitening_filters(images[:5000])
         stem_conv = nn.Conv2d(filters.shape[1], filters.shape[0], filters.shape[2], bias=False)
         stem_conv.weight = nn.Parameter(filters, requires_grad=False)
         blocks, channels = [], filters.shape[0]
@@ -146,6 +147,9 @@ class LearnSizes(Protocol):
     @property
     def groups(self) -> int: ...
 
+    @property
+    def statistics(self) -> Literal["running", "batch"]: ...
+
 
 def search_network(
     data: Dataset, preset: SearchSizes, seed: int = 0, head_init: Literal["kaiming", "torch"] = "kaiming"
@@ -167,11 +171,14 @@ def search_network(
         >>> [tuple(H.shape[1:]) for H in activations(network, data.train.images[:2])]
         [(16, 15, 15), (16, 7, 7), (16, 3, 3), (10,)]
     """
+    checks.instance("data", data, Dataset, "give what repsearch.load returns")
     network = convnet(
         data.train.images, data.train.classes, preset.width, 1, head_init=head_init, statistics="running", seed=seed
     )
     generators = image_generators(seed, range(min(512, len(data.train))))
-    return calibrate(network, noisy(data.train.images[:512], preset.search.input_noise, generators))
+    with own_settings():
+        copies = noisy(data.train.images[:512], preset.search.input_noise, generators)
+    return calibrate(network, copies, preset.search.normalise)
 
 
 def learn_network(
@@ -179,7 +186,7 @@ def learn_network(
     preset: LearnSizes,
     seed: int = 0,
     groups: int | None = None,
-    statistics: Literal["batch", "running"] = "batch",
+    statistics: Literal["running", "batch"] | None = None,
 ) -> Network:
     """The network that is trained: `preset.groups` ConvGroups a block, three (six convolutions) in the paper (A.1).
 
@@ -188,9 +195,11 @@ def learn_network(
         preset: gives width and depth.
         seed: decides the weights.
         groups: ConvGroups a block, if not the preset's.
-        statistics: what BatchNorm uses at test time; "batch" as written in the paper.
+        statistics: what BatchNorm uses at test time, if not the preset's: "running" statistics, or, as written in the
+            paper, those of the "batch": an image's prediction then depends on the images beside it.
     """
+    checks.instance("data", data, Dataset, "give what repsearch.load returns")
     return convnet(
-        data.train.images, data.train.classes, preset.width, groups or preset.groups, "residual",
-        statistics=statistics, seed=seed,
+        data.train.images, data.train.classes, preset.width, preset.groups if groups is None else groups, "residual",
+        statistics=statistics or preset.statistics, seed=seed,
     )

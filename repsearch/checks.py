@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,17 +18,47 @@ class InputError(ValueError):
     """Input that cannot be used as it is. The message is one line: argument or file, found, expected, remedy."""
 
 
-def positive_int(name: str, value: object, minimum: int = 1) -> None:
-    """Raise `InputError` unless `value` is a whole number of at least `minimum`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+def positive_int(name: str, value: object, minimum: int = 1) -> int:
+    """`value` as an int; `InputError` unless it is a whole number of at least `minimum`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < minimum:
         raise InputError(f"{name}={value!r}: expected a whole number of at least {minimum}")
+    return int(value)
 
 
-def positive_float(name: str, value: object) -> None:
-    """Raise `InputError` unless `value` is a finite number above zero."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type,operator]
+def positive_float(name: str, value: object) -> float:
+    """`value` as a float, or the int that it is; `InputError` unless it is a finite number above zero."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
         raise InputError(f"{name}={value!r}: expected a finite number above zero")
+    number: float = plain(value)
+    return number
+
+
+def plain(value: Any) -> Any:
+    """A number of numpy's as Python's own, an int or a float; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def seed(value: object, name: str = "seed") -> int:
+    """`value` as an int; `InputError` unless it is a whole number of at most 64 bits, which is what torch's take."""
+    number = positive_int(name, value, minimum=0)
+    if number >= 2**64:
+        raise InputError(f"{name}={number}: expected a whole number below 2**64")
+    return number
+
+
+def switch(name: str, value: object) -> bool:
+    """`value` as a bool; `InputError` unless it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name}={value!r}: expected True or False")
+    return bool(value)
+
+
+def instance(name: str, value: object, kind: type, remedy: str) -> None:
+    """Raise `InputError` unless `value` is a `kind`."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name}: expected a {kind.__name__}, found a {type(value).__name__}; {remedy}")
 
 
 def one_of(name: str, value: object, options: Collection[str]) -> None:
@@ -74,6 +107,11 @@ def device(name: str) -> torch.device:
     if wanted.type not in ("cpu", "cuda", "mps"):
         raise InputError(f"device={name!r}: unknown; choose cpu, cuda, cuda:N or mps")
     return wanted
+
+
+def own_path(value: str | Path) -> Path:
+    """A path that stays the same file whatever directory the process is in: "~" expanded, made absolute."""
+    return Path(value).expanduser().absolute()
 
 
 def writable_folder(name: str, folder: Path) -> Path:

@@ -8,13 +8,24 @@ from typing import Any, Literal, TypedDict, get_args, get_type_hints
 from repsearch import checks
 
 
-def _check_choices(config: object) -> None:
-    """Raise `InputError` for a field declared as `Literal[...]` that holds anything else."""
+def _tidy(config: object) -> None:
+    """Numbers of numpy's become Python's own; `InputError` for a field declared as `Literal[...]` or `bool` that holds
+    anything else."""
     hints = get_type_hints(type(config))
     for field in fields(config):  # type: ignore[arg-type]
-        options = get_args(hints[field.name])
+        value, options = getattr(config, field.name), get_args(hints[field.name])
         if options and all(isinstance(option, str) for option in options):
-            checks.one_of(field.name, getattr(config, field.name), options)
+            checks.one_of(field.name, value, options)
+        if hints[field.name] is bool:
+            value = checks.switch(field.name, value)
+        object.__setattr__(config, field.name, checks.plain(value))
+
+
+def _as_tuple(name: str, value: object, kind: type) -> tuple[Any, ...]:
+    """A list or tuple of `kind` as a tuple; `InputError` if it is anything else."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, kind) for item in value):
+        raise checks.InputError(f"{name}={value!r}: expected a list or tuple of {kind.__name__}")
+    return tuple(value)
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class LayerSearch:
         checks.positive_float("strength", self.strength)
         checks.positive_float("boost", self.boost)
         checks.positive_int("blur", self.blur, minimum=0)
+        _tidy(self)
 
 
 @dataclass(frozen=True)
@@ -48,9 +60,11 @@ class SearchConfig:
         schedule: one `LayerSearch` a search layer: the blocks in order, then the logits.
         parents, explorers, refiners: how the population is made up; 20 + 100 + 120 in the paper.
         input_noise: noise on the copies of the input that start the search, as a share of each channel's
-            standard deviation in that image. What the paper leaves open follows; the first option is our reading.
-        noise: mutation noise is drawn for every "pixel", or once for each channel's "map".
-        blurred: smoothing acts on the whole "child", or on the "noise" alone.
+            standard deviation in that image. What the paper leaves open follows; the defaults are the reading whose
+            targets a network learns best from, on validation images, and `repsearch.presets.paper(reading="literal")`
+            has the one closest to the paper's words.
+        noise: mutation noise is drawn once for each channel's "map", or for every "pixel" (literal).
+        blurred: smoothing acts on the "noise" alone, or on the whole "child" (literal).
         border: average pooling counts the "zeros" beyond the border, or only positions "inside".
         normalise: whether each child is normalised over channels and positions.
         refine_from: parents of refiners are "parents and explorers", or "parents" alone.
@@ -75,8 +89,8 @@ class SearchConfig:
     explorers: int = 100
     refiners: int = 120
     input_noise: float = 0.3
-    noise: Literal["pixel", "map"] = "pixel"
-    blurred: Literal["child", "noise"] = "child"
+    noise: Literal["map", "pixel"] = "map"
+    blurred: Literal["noise", "child"] = "noise"
     border: Literal["zeros", "inside"] = "zeros"
     normalise: bool = True
     refine_from: Literal["parents and explorers", "parents"] = "parents and explorers"
@@ -86,6 +100,7 @@ class SearchConfig:
     shard: int = 64
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "schedule", _as_tuple("schedule", self.schedule, LayerSearch))
         if not self.schedule:
             raise checks.InputError("schedule: expected one LayerSearch a search layer, found none")
         checks.positive_int("parents", self.parents)
@@ -97,7 +112,7 @@ class SearchConfig:
             raise checks.InputError("parents=1: pairs='distinct' needs at least 2")
         checks.positive_float("input_noise", self.input_noise)
         checks.positive_int("shard", self.shard)
-        _check_choices(self)
+        _tidy(self)
 
     @property
     def population(self) -> int:
@@ -191,13 +206,15 @@ class FitConfig:
         checks.positive_int("epochs", self.epochs)
         checks.positive_int("batch", self.batch, minimum=2)
         checks.positive_float("learning_rate", self.learning_rate)
-        if not 0 <= self.momentum < 1:
+        if self.momentum != 0:
+            checks.positive_float("momentum", self.momentum)
+        if self.momentum >= 1:
             raise checks.InputError(f"momentum={self.momentum!r}: expected a number from 0 to below 1")
         if self.weight_decay != 0:
             checks.positive_float("weight_decay", self.weight_decay)
         if self.budget is not None:
             checks.positive_float("budget", self.budget)
-        _check_choices(self)
+        _tidy(self)
 
 
 @dataclass(frozen=True)
@@ -208,6 +225,8 @@ class LearnConfig(FitConfig):
         head_weight: lambda of section 4.2. Body and head see separate losses, so under plain SGD it only
             scales the head's learning rate.
         skip: search layers whose targets are not regressed to, such as ("block0",).
+        averaged: the sum of the blocks' errors is divided by the number of "all blocks", L-1 in the formula, whether
+            they are skipped or not; or by that of "kept blocks".
         squares: a layer's squared error is the "mean" over its elements, or their "sum" as literally written.
         normalise_output: whether the network's activations are normalised before they are compared.
         epochs, batch, learning_rate, momentum, weight_decay, augment, precision, budget: see `FitConfig`. The target of
@@ -219,12 +238,14 @@ class LearnConfig(FitConfig):
 
     head_weight: float = 0.03
     skip: tuple[str, ...] = ()
+    averaged: Literal["all blocks", "kept blocks"] = "all blocks"
     squares: Literal["mean", "sum"] = "mean"
     normalise_output: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive_float("head_weight", self.head_weight)
+        object.__setattr__(self, "skip", _as_tuple("skip", self.skip, str))
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from repsearch.config import SearchConfig
-from repsearch.networks import check_network
+from repsearch.networks import check_network, modes_kept
 
 
 @torch.no_grad()
@@ -23,16 +23,14 @@ def multiply_adds(network: nn.Module, image: Tensor) -> list[int]:
         >>> multiply_adds(network, torch.zeros(1, 1, 2, 2))
         [0, 20, 10]
     """
-    parts, modes = check_network(network), {module: module.training for module in network.modules()}
-    network.eval()
-    H, counts = image, []
+    parts, H, counts = check_network(network), image.clone(), []
     steps = [nn.Sequential(parts.stem, parts.blocks[0]), *list(parts.blocks)[1:], parts.head]
-    for step in steps:
-        with FlopCounterMode(display=False) as counter:
-            H = step(H)
-        counts.append(counter.get_total_flops() // 2)
-    for module, training in modes.items():
-        module.training = training
+    with modes_kept(network):
+        network.eval()
+        for step in steps:
+            with FlopCounterMode(display=False) as counter:
+                H = step(H)
+            counts.append(counter.get_total_flops() // 2)
     return counts
 
 

@@ -32,11 +32,13 @@ def select(population: Tensor, fitness: Tensor, k: int, together: bool = False) 
         k: how many are kept, at most n.
         together: rank candidates by their mean fitness over the images: all images keep the same ones.
 
+    A candidate without a fitness, NaN, ranks last.
+
     Returns:
         Parents (B, k, ...), unchanged, and their fitness (B, k).
     """
     ranking = fitness.mean(0, keepdim=True).expand_as(fitness) if together else fitness
-    top = ranking.topk(k, dim=1).indices
+    top = ranking.masked_fill(ranking.isnan(), -torch.inf).topk(k, dim=1).indices
     return _rows(population, top), fitness.gather(1, top)
 
 

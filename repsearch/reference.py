@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from repsearch.config import LayerSearch, SearchConfig
 from repsearch.data import Split
-from repsearch.networks import batch_statistics, check_network, rest
+from repsearch.networks import batch_statistics, check_network, device_of, modes_kept, rest
 from repsearch.operators import (
     Generators,
     crossover,
@@ -69,7 +69,7 @@ def search_images(
     Returns:
         `Found`: the best activations of every layer (B, ...), and their cross-entropy (B, generations + 1).
     """
-    device = next(network.parameters()).device
+    device = device_of(network)
     images, labels = data.images.to(device), data.labels.to(device)
     generators = image_generators(seed, data.indices.tolist(), device)
     chosen = range(len(config.schedule)) if layers is None else layers
@@ -236,6 +236,7 @@ def propagate(network: nn.Module, layer: int, H: Tensor, config: SearchConfig, t
     """
     parts = check_network(network)
     to = layer + 1 if to is None else to
+    H = H.clone()  # of which the best stays as it is, should a part change its input in place
     for block in parts.blocks[layer + 1 : to + 1]:
         H = normalised(block(H), config)
     return _copies(recentre(parts.head(H)) if to == len(parts.blocks) else H, config)
@@ -249,14 +250,10 @@ def _copies(H: Tensor, config: SearchConfig) -> Tensor:
 @contextmanager
 def evaluation_mode(network: nn.Module, config: SearchConfig) -> Iterator[None]:
     """Eval mode with the configured BatchNorm statistics; the network's own modes come back afterwards."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
+    with modes_kept(network):
+        network.eval()
         with nullcontext() if config.statistics == "frozen" else batch_statistics(network):
             yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def normalised(H: Tensor, config: SearchConfig) -> Tensor:

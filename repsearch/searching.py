@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from repsearch import checks, ranks
 from repsearch.checks import InputError
-from repsearch.config import SearchConfig
-from repsearch.data import Split
 from repsearch.engine.choice import choose
-from repsearch.engine.shapes import Shapes, layer_shapes
+from repsearch.engine.forecast import announce, seconds_an_image
+from repsearch.engine.shapes import layer_shapes
+from repsearch.identity import with_statistics
+from repsearch.networks import own_settings
 from repsearch.store.description import describe
-from repsearch.store.reader import Targets
 from repsearch.store.writer import TargetsWriter
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
+    from repsearch.data import Split
+    from repsearch.engine.interface import Engine
+    from repsearch.engine.shapes import Shapes
+    from repsearch.store.reader import Targets
 
 
 def search(
@@ -44,7 +51,7 @@ def search(
         config: one schedule entry a search layer; see `SearchConfig`.
         seed: of all random draws.
         store: folder to cache the targets in. If a search for the same targets was interrupted there, it goes on.
-        progress: show a bar with the best cross-entropy of the layer at work, averaged over the images in memory.
+        progress: say which engine searches, and for about how long; show a bar with the mean best cross-entropy.
         engine: "kernel" is fast, runs on the CPU, and searches the networks of `search_network`; "torch" searches any
             network on any device; "reference" is the paper's pseudocode, in every reading. "auto" takes the first that
             applies. The first two make the same random draws, the reference its own.
@@ -66,21 +73,39 @@ def search(
         >>> targets.layers, targets.shape("block1"), targets.probability.shape
         (('block0', 'block1', 'block2', 'logits'), (16, 7, 7), torch.Size([2]))
     """
-    checks.positive_int("seed", seed, minimum=0)
-    shapes = layer_shapes(network, data, config)
-    chosen = _chosen(layers, shapes)
-    if start is not None:
-        _check_start(start, len(data), list(shapes.values())[chosen[0]])
-    searcher = choose(network, config, seed, shapes, engine, chosen)
-    writer = TargetsWriter(describe(network, data, config, seed, searcher.name, shapes, chosen, start), store)
-    with writer.resumed():
-        missing = writer.missing()
-        with _bar(config, list(shapes), chosen, missing, progress) as advance:
-            for first, stop in ranks.turns(missing):
-                begin = None if start is None else start[first:stop]
-                writer.write(first, stop, searcher.search(data[first:stop], advance, begin))
-        ranks.wait_for_all()
-    return writer.finish()
+    seed = checks.seed(seed)
+    with own_settings():
+        shapes = layer_shapes(network, data, config)
+        chosen = _chosen(layers, shapes)
+        if start is not None:
+            _check_start(start, len(data), list(shapes.values())[chosen[0]])
+        name = choose(network, config, seed, shapes, engine, chosen).name
+        writer = TargetsWriter(describe(network, data, config, seed, name, shapes, chosen, start), store)
+        # All shards are of one network, to the last bit of its statistics, whichever processor computed those.
+        with writer.resumed(), with_statistics(network, writer.statistics):
+            _fill(writer, lambda part: choose(network, part, seed, shapes, name, chosen), data, config, start, progress)
+            ranks.wait_for_all()
+        return writer.finish()
+
+
+def _fill(
+    writer: TargetsWriter, make: Callable[[SearchConfig], Engine], data: Split, config: SearchConfig,
+    start: Tensor | None, progress: bool,
+) -> None:
+    """Search the shards that are missing; `make` gives the engine for a configuration."""
+    missing, searcher = writer.missing(), make(config)
+
+    def begin(first: int, stop: int) -> Tensor | None:
+        return None if start is None else start[first:stop]
+
+    if progress and missing and ranks.rank() == 0:
+        one = missing[0][0]
+        images = sum(stop - first for first, stop in missing) / ranks.world_size()
+        announce(searcher, images, lambda: seconds_an_image(
+            make, data[one : one + 1], config, begin(one, one + 1)))
+    with _bar(config, list(writer.manifest["layers"]), searcher.layers, missing, progress) as advance:
+        for first, stop in ranks.turns(missing):
+            writer.write(first, stop, searcher.search(data[first:stop], advance, begin(first, stop)))
 
 
 def _chosen(layers: Sequence[str] | None, shapes: Shapes) -> list[int]:
@@ -105,15 +130,15 @@ def _check_start(start: Tensor, images: int, shape: tuple[int, ...]) -> None:
 
 @contextmanager
 def _bar(
-    config: SearchConfig, names: Sequence[str], chosen: Sequence[int], missing: Sequence[tuple[int, int]], show: bool
+    config: SearchConfig, names: Sequence[str], layers: Sequence[int], missing: Sequence[tuple[int, int]], show: bool
 ) -> Iterator[Callable[[int, int, Tensor], None]]:
-    """A bar of all generations still to do, as the engines' `Progress`."""
-    generations = sum(config.schedule[layer].generations + 1 for layer in chosen)
-    total = generations * sum(stop - start for start, stop in missing)
+    """A bar of all generations still to do, as the engines' `Progress`; `names` are those of `layers`."""
+    generations = sum(config.schedule[layer].generations + 1 for layer in layers)
+    total, titles = generations * sum(stop - start for start, stop in missing), dict(zip(layers, names, strict=True))
     with tqdm(total=total, unit="generation", disable=not show or ranks.rank() > 0) as bar:
 
         def advance(layer: int, done: int, cross_entropy: Tensor) -> None:
-            bar.set_postfix_str(f"{names[layer]} cross-entropy {cross_entropy.mean():.3f}", refresh=False)
+            bar.set_postfix_str(f"{titles[layer]} cross-entropy {cross_entropy.mean():.3f}", refresh=False)
             bar.update(done)
 
         yield advance

@@ -9,6 +9,7 @@ from torch import nn
 
 import repsearch as rs
 from repsearch import airbench, networks
+from repsearch.identity import fingerprint
 
 
 def images(channels: int = 3, side: int = 32, count: int = 64) -> torch.Tensor:
@@ -68,14 +69,14 @@ def test_head_initialisation() -> None:
 
 def test_same_seed_same_weights_and_the_global_generator_is_left_alone() -> None:
     state = torch.random.get_rng_state()
-    first, second, other = (networks.fingerprint(rs.convnet(images(), 10, 8, seed=s)) for s in (0, 0, 1))
+    first, second, other = (fingerprint(rs.convnet(images(), 10, 8, seed=s)) for s in (0, 0, 1))
     assert first == second != other
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_batch_statistics_depend_on_the_batch_in_both_modes() -> None:
     x = images(count=32)
-    network = rs.convnet(x, 10, 8)
+    network = rs.convnet(x, 10, 8, statistics="batch")
     for mode in (True, False):
         network.train(mode)
         assert not torch.allclose(network(x)[:4], network(x[:4]), atol=1e-3)
@@ -83,7 +84,7 @@ def test_batch_statistics_depend_on_the_batch_in_both_modes() -> None:
 
 def test_running_statistics_are_used_at_test_time() -> None:
     x = images(count=32)
-    network = rs.convnet(x, 10, 8, statistics="running").train()
+    network = rs.convnet(x, 10, 8).train()
     network(x)
     network.eval()
     assert torch.allclose(network(x)[:4], network(x[:4]), atol=1e-5)

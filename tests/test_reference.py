@@ -45,7 +45,7 @@ def test_what_is_blurred(preset: Preset) -> None:
     parents = torch.randn(1, 2, 3, 7, 7, generator=torch.Generator().manual_seed(0))
     pairs, noise = torch.tensor([[[0, 1]]]), torch.randn(1, 1, 3, 7, 7)
     layer = LayerSearch(1, 0.1, blur=2)
-    whole = replace(preset.search, normalise=False)
+    whole = replace(preset.search, normalise=False, blurred="child")
     mean = (parents[:, 0] + parents[:, 1])[:, None] / 2
     child = make_children(parents, pairs, noise, 0.0, layer, whole)
     assert torch.allclose(child, rs.operators.smooth(mean, 2), atol=1e-6)

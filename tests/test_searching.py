@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -12,6 +15,9 @@ from torch import nn
 
 import repsearch as rs
 from repsearch.config import LayerSearch, split_population
+from repsearch.engine.choice import choose
+from repsearch.engine.forecast import seconds_an_image
+from repsearch.engine.shapes import layer_shapes
 from repsearch.networks import rest
 from repsearch.presets import Preset
 
@@ -90,8 +96,8 @@ def test_one_thread_or_two(targets: rs.Targets, network: rs.Network, data: rs.Da
 
 
 @pytest.mark.parametrize("reading", [
-    {"noise": "map"}, {"blurred": "noise"}, {"border": "inside"}, {"normalise": False}, {"refine_from": "parents"},
-    {"pairs": "distinct"}, {"statistics": "candidates"}, {"input_noise": 0.3}, {"explorers": 0},
+    {"noise": "pixel"}, {"blurred": "child"}, {"border": "inside"}, {"normalise": False}, {"refine_from": "parents"},
+    {"pairs": "distinct"}, {"statistics": "candidates"}, {"input_noise": 0.1}, {"explorers": 0},
 ])
 def test_every_reading_runs_reproducibly_and_differs(
     targets: rs.Targets, network: rs.Network, data: rs.Dataset, preset: Preset, reading: dict[str, object]
@@ -106,10 +112,10 @@ def test_every_reading_runs_reproducibly_and_differs(
 
 
 def test_the_network_is_left_as_it_was(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
-    before = rs.networks.fingerprint(network)
+    before = copy.deepcopy(network.state_dict())
     modes = [m.training for m in network.modules()]
     rs.search(network, data.train[:2], replace(preset.search, statistics="candidates"), progress=False, engine="reference")
-    assert rs.networks.fingerprint(network) == before
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items() if "tracked" not in name)
     assert [m.training for m in network.modules()] == modes
 
 
@@ -146,7 +152,32 @@ def test_a_network_that_does_not_fit(network: rs.Network, data: rs.Dataset, pres
     with pytest.raises(rs.InputError, match=r"network: its head gives \(10,\) an image; expected \(12,\)"):
         rs.search(network, more, search, progress=False)
     with pytest.raises(rs.InputError, match="has no statistics to freeze"):
-        rs.search(rs.learn_network(data, preset), train, search, progress=False)
+        rs.search(rs.learn_network(data, preset, statistics="batch"), train, search, progress=False)
     flat = rs.Network(nn.Flatten(), [nn.Linear(1024, 20)], nn.Linear(20, 10))
     with pytest.raises(rs.InputError, match=r"network: block0 gives \(20,\) an image; expected \(channels, height, width\)"):
         rs.search(flat, train, replace(search, schedule=search.schedule[:2]), progress=False)
+
+
+def test_a_search_says_which_engine_runs_and_about_how_long(
+    network: rs.Network, data: rs.Dataset, preset: Preset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rs.search(network, data.train[:3], preset.search)
+    said = capsys.readouterr().err
+    assert re.search(r"search: 3 images with the kernel engine, about \d+ s\n", said)
+    own = rs.Network(nn.Identity(), [nn.Conv2d(1, 4, 3, 2), nn.Conv2d(4, 4, 3, 2)], nn.Sequential(nn.Flatten(), nn.Linear(196, 10)))
+    rs.search(own, data.train[:3], replace(preset.search, schedule=preset.search.schedule[:3]))
+    said = capsys.readouterr().err
+    assert re.search(r"search: 3 images with the torch engine \(the faster kernel cannot: behind block 0 there is Conv2d.*\), about \d+ s\n", said)
+    rs.search(network, data.train[:3], preset.search, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_the_forecast_of_a_search_is_of_the_right_size(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
+    """Within a factor of five: a machine may be busy."""
+    long = replace(preset.search, schedule=tuple(replace(row, generations=150) for row in preset.search.schedule))
+    shapes = layer_shapes(network, data.train, long)
+    forecast = seconds_an_image(lambda config: choose(network, config, 0, shapes, "torch"), data.train[:1], long)
+    start = time.perf_counter()
+    rs.search(network, data.train[:1], long, engine="torch", progress=False)
+    assert 0.2 < forecast / (time.perf_counter() - start) < 5

@@ -52,7 +52,7 @@ def choose(
     if name == "kernel" and reason:
         raise InputError(f"engine='kernel': {reason}; use engine='torch'")
     if name == "torch" or reason:
-        return TorchEngine(light, config, seed, shapes, layers)
+        return TorchEngine(light, config, seed, shapes, layers, reason=reason)
     return KernelEngine(light, config, seed, shapes, layers)
 
 

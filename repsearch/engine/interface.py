@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -16,9 +16,19 @@ Progress = Callable[[int, int, Tensor], None]
 
 
 class Engine(Protocol):
-    """Searches images: a name, which the targets' manifest keeps, and `search`."""
+    """Searches images.
+
+    Args:
+        name: which the targets' manifest keeps.
+        together: images it searches in the time of one.
+        reason: why none of the faster engines can do it; None if nobody asked.
+        layers: numbers of the layers it searches, in order.
+    """
 
     name: Name
+    together: int
+    reason: str | None
+    layers: Sequence[int]
 
     def search(self, data: Split, progress: Progress, start: Tensor | None = None) -> Found:
         """What a search of these images finds; every image's result is independent of the others.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +23,13 @@ from repsearch.operators import image_generators, select
 from repsearch.reference import Found, evaluate, first_population, propagate, search_layer
 
 
+def compiled() -> bool:
+    """Whether the kernel need not be compiled first, as far as numba and its cache tell."""
+    folder = kernel.search_layer.stats.cache_path
+    kept = folder is not None and any(Path(folder).glob("kernel.search_layer-*.nbi"))
+    return kept or bool(kernel.search_layer.signatures)
+
+
 class KernelEngine:
     """Searches on the CPU with `repsearch.engine.kernel`, an image a thread. Logits, a millisecond, with the reference.
 
@@ -33,13 +41,14 @@ class KernelEngine:
     """
 
     name: Name = "kernel"
+    reason: str | None = None
 
     def __init__(
         self, light: nn.Module, config: SearchConfig, seed: int, shapes: dict[str, tuple[int, ...]],
         layers: Sequence[int],
     ) -> None:
         self.light, self.config, self.seed = light.eval().requires_grad_(False), config, seed
-        self.layers = layers
+        self.layers, self.together = layers, torch.get_num_threads()
         self.shapes = list(shapes.values())
         self.tails = [tail_of(light, layer, shape) for layer, shape in enumerate(self.shapes[:-1])]
         self.banks = cache(lambda layer: Banks(seed, layer, self.shapes[layer], config))

@@ -21,6 +21,8 @@ class ReferenceEngine:
     """
 
     name: Name = "reference"
+    together = 1
+    reason: str | None = None
 
     def __init__(self, network: nn.Module, config: SearchConfig, seed: int, layers: Sequence[int]) -> None:
         self.network, self.config, self.seed, self.layers = network, config, seed, layers

@@ -51,7 +51,7 @@ def is_identity(module: nn.Module) -> bool:
 
 def why_not_kernel(light: nn.Module, shapes: dict[str, tuple[int, ...]]) -> str | None:
     """Why the kernel cannot search this network, its identities left out; None if it can."""
-    parameter = next(light.parameters())
+    parameter = next(light.parameters(), torch.empty(0))
     if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
         return f"the network is {parameter.dtype} on {parameter.device.type}, the kernel float32 on the CPU"
     try:

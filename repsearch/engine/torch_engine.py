@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from repsearch.config import SearchConfig
 from repsearch.data import Split
-from repsearch.engine.draws import Banks, draw
+from repsearch.engine.draws import Banks, draw, unpack
 from repsearch.engine.interface import Name, Progress
 from repsearch.engine.threads import one_thread
+from repsearch.networks import device_of
 from repsearch.operators import crossover, image_generators, mutate, select, smooth, spread
 from repsearch.reference import Found, evaluate, first_population, normalised, propagate, search_layer
 
@@ -30,22 +31,24 @@ class TorchEngine:
         layers: numbers of those to search, in order.
         together: images in memory together; by default one on the CPU, and as many as 4 GiB of activations hold on
             other devices. The last batch is filled up, so that every image is computed in a batch of that size.
+        reason: why the kernel cannot do it.
     """
 
     name: Name = "torch"
 
     def __init__(
         self, light: nn.Module, config: SearchConfig, seed: int, shapes: dict[str, tuple[int, ...]],
-        layers: Sequence[int], together: int | None = None,
+        layers: Sequence[int], together: int | None = None, reason: str | None = None,
     ) -> None:
         self.light, self.config, self.seed = light.eval().requires_grad_(False), config, seed
-        self.layers = layers
+        self.layers, self.reason = layers, reason
         self.shapes = list(shapes.values())
-        self.device = next(light.parameters()).device
+        self.device = device_of(light)
         largest = max(int(np.prod(shape)) for shape in self.shapes)
         held = 4 * 2**30 // (4 * 6 * config.population * largest)
         self.together = together or (1 if self.device.type == "cpu" else max(1, min(held, config.shard)))
         self.banks = cache(lambda layer: Banks(seed, layer, self.shapes[layer], config))
+        self.maps = cache(lambda layer: torch.from_numpy(self.banks(layer).once).to(self.device))
 
     def search(self, data: Split, progress: Progress, start: Tensor | None = None) -> Found:
         """See `Engine`."""
@@ -92,12 +95,20 @@ class TorchEngine:
         for generation in range(config.schedule[layer].generations):
             pairs = torch.from_numpy(np.stack([(d.first[generation], d.second[generation]) for d in drawn]))
             rows = np.stack([d.noise[generation] for d in drawn])
-            noise = banks.rows_of(generation, rows).to(self.device)
-            children = self.children(layer, parents, pairs.transpose(1, 2).to(self.device), noise)
+            children = self.children(
+                layer, parents, pairs.transpose(1, 2).to(self.device), self.noise(layer, generation, rows)
+            )
             everyone = torch.cat([fitness, evaluate(self.light, layer, children, labels)], 1)
             parents, fitness = select(torch.cat([parents, children], 1), everyone, config.parents)
             history.append(fitness[:, 0])
         return parents[:, 0], -torch.stack(history, 1)
+
+    def noise(self, layer: int, generation: int, rows: np.ndarray) -> Tensor:
+        """The smoothed noise (B, n, C, H, W) that draws (B, n, tiles) stand for, gathered where the search runs."""
+        banks, chosen = self.banks(layer), torch.from_numpy(rows).to(self.device).long()
+        maps = self.maps(layer)[generation % banks.count][chosen % banks.rows]
+        sign = torch.where(chosen < banks.rows, 1.0, -1.0)
+        return unpack(maps * sign[..., None], *self.shapes[layer])
 
     def children(self, layer: int, parents: Tensor, pairs: Tensor, noise: Tensor) -> Tensor:
         """Explorers and refiners (B, n, C, H, W), from smoothed parents and smoothed noise.

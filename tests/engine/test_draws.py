@@ -13,7 +13,7 @@ from repsearch.presets import Preset
 
 
 def test_noise_is_standard_normal_and_new_for_every_bank(preset: Preset) -> None:
-    banks = Banks(3, 0, (8, 15, 15), replace(preset.search, schedule=(LayerSearch(20, 0.3), LayerSearch(1, 0.1))))
+    banks = Banks(3, 0, (8, 15, 15), replace(preset.search, noise="pixel", schedule=(LayerSearch(20, 0.3), LayerSearch(1, 0.1))))
     flat = torch.from_numpy(np.stack([banks.raw(turn) for turn in range(banks.count)])).reshape(-1)
     # 7.4 million draws: the mean is within 5 / sqrt(n), the variance within 5 sqrt(2 / n), the kurtosis 5 sqrt(24 / n).
     n = flat.numel()

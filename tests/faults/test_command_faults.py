@@ -24,7 +24,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="U9: command.json keeps no preset that the environment chose")
 def test_repair_remembers_the_preset_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPSEARCH_PRESET", "book")
     assert main(["search", "--data", "digits", *SMALL, "--images", "1", "--out", "t"]) == 0
@@ -36,7 +35,6 @@ def test_repair_remembers_the_preset_of_the_environment(monkeypatch: pytest.Monk
     assert shard.read_bytes() == whole
 
 
-@pytest.mark.xfail(strict=True, reason="U9: command.json keeps a root as it was given, and repair discards first")
 @pytest.mark.parametrize("by", ["option", "environment"])
 def test_repair_from_another_folder_makes_the_shard_again_or_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], by: str) -> None:
     write_npz(tmp_path / "data" / "mine.npz", [20, 20])
@@ -59,7 +57,6 @@ def test_repair_from_another_folder_makes_the_shard_again_or_leaves_it(tmp_path:
 TRAIN = ["--data", "digits", "--preset", "smoke", *SMALL, "--epochs", "1"]
 
 
-@pytest.mark.xfail(strict=True, reason="U11, N3: --out is checked after the training")
 @pytest.mark.parametrize("command", ["fit", "learn"])
 def test_weights_go_into_a_new_folder(commanded: Path, command: str) -> None:
     if command == "learn":
@@ -69,7 +66,6 @@ def test_weights_go_into_a_new_folder(commanded: Path, command: str) -> None:
     assert Path("new/folder/weights.safetensors").exists() and commanded.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="U11, N3: what is written is checked after the training")
 @pytest.mark.parametrize("option", ["--out", "--json"])
 def test_a_file_that_cannot_be_written_is_refused_before_training(capsys: pytest.CaptureFixture[str], option: str) -> None:
     Path("file").touch()
@@ -78,12 +74,10 @@ def test_a_file_that_cannot_be_written_is_refused_before_training(capsys: pytest
     assert "validation accuracy" not in said.out and "file/weights" in said.err
 
 
-@pytest.mark.xfail(strict=True, reason="N6: targets of other images or another number")
 def test_learn_takes_targets_of_the_first_images(commanded: Path) -> None:
     assert main(["learn", *TRAIN, "--targets", str(commanded)]) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="N11: the record omits what the targets are of")
 def test_the_record_of_learning_tells_targets_apart() -> None:
     settings = []
     for block in ("block0", "block1"):
@@ -93,7 +87,6 @@ def test_the_record_of_learning_tells_targets_apart() -> None:
     assert settings[0] != settings[1]
 
 
-@pytest.mark.xfail(strict=True, reason="N13: it promises to go on from a checkpoint that there is not")
 def test_an_interrupted_training_without_a_checkpoint_promises_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -103,7 +96,6 @@ def test_an_interrupted_training_without_a_checkpoint_promises_nothing(monkeypat
     assert "goes on" not in capsys.readouterr().err
 
 
-@pytest.mark.xfail(strict=True, reason="N13: an interrupted search leaves no command.json")
 def test_an_interrupted_search_leaves_what_repair_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -113,7 +105,6 @@ def test_an_interrupted_search_leaves_what_repair_needs(monkeypatch: pytest.Monk
     assert Path("t/command.json").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="N13: 2 shards are whole, 0 damaged")
 def test_verify_of_an_unfinished_search_says_so(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = read_manifest(stored)
     for i in (1, 2, 4):
@@ -126,7 +117,6 @@ def test_verify_of_an_unfinished_search_says_so(stored: Path, capsys: pytest.Cap
     assert "2 of 5" in said or "3 " in said
 
 
-@pytest.mark.xfail(strict=True, reason="N13: the command line calls --out store")
 def test_a_message_of_the_command_line_calls_options_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").touch()
     assert main(["search", *TRAIN[:-2], "--out", "file/t"]) == 2
@@ -134,7 +124,6 @@ def test_a_message_of_the_command_line_calls_options_by_their_names(capsys: pyte
     assert "out" in said and "store=" not in said
 
 
-@pytest.mark.xfail(strict=True, reason="Raw: RANK is missing")
 @pytest.mark.parametrize("size", ["2", "two", "0"])
 def test_a_world_without_a_rank_is_answered_in_a_line(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
     monkeypatch.setenv("WORLD_SIZE", size)
@@ -144,7 +133,6 @@ def test_a_world_without_a_rank_is_answered_in_a_line(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-@pytest.mark.xfail(strict=True, reason="D16: --device cuda under torchrun ends in a raw error where there is none")
 def test_cuda_under_torchrun_where_there_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
@@ -152,13 +140,11 @@ def test_cuda_under_torchrun_where_there_is_none(monkeypatch: pytest.MonkeyPatch
     assert "device=" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(strict=True, reason="Raw: OverflowError")
 def test_a_seed_beyond_64_bits_is_taken_or_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["search", *TRAIN[:-2], "--images", "2", "--seed", str(2**64), "--out", "t"])
     assert status == 0 or "seed=" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(strict=True, reason="N13: a changed option is another training, without which option")
 def test_a_training_can_be_prolonged_or_the_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", *TRAIN, "--checkpoint", "c"]) == 0
     capsys.readouterr()
@@ -213,7 +199,6 @@ os._exit(0)
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="U14: the user's group times out")
 def test_a_rank_may_be_busy_for_longer_than_the_users_group_waits(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     jobs = [subprocess.Popen([sys.executable, "-c", SHORT_TIMEOUT, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)

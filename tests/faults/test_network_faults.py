@@ -14,7 +14,6 @@ from repsearch.operators import select
 from repsearch.presets import Preset
 
 
-@pytest.mark.xfail(strict=True, reason="U4, N2: a block gets the population itself")
 @pytest.mark.parametrize("engine", ["torch", "reference"])
 def test_a_block_that_begins_in_place_leaves_the_population_alone(data: rs.Dataset, engine: str) -> None:
     plain, in_place = (
@@ -25,7 +24,6 @@ def test_a_block_that_begins_in_place_leaves_the_population_alone(data: rs.Datas
         assert torch.equal(in_place.read(layer), plain.read(layer))
 
 
-@pytest.mark.xfail(strict=True, reason="U4, N2: the head gets the population itself")
 def test_a_head_that_begins_in_place_leaves_the_population_alone(data: rs.Dataset) -> None:
     plain, in_place = (
         rs.search(two_blocks(head=nn.ReLU(inplace)), data.train[:4], CONFIG, progress=False) for inplace in (False, True)
@@ -34,7 +32,6 @@ def test_a_head_that_begins_in_place_leaves_the_population_alone(data: rs.Datase
         assert torch.equal(in_place.read(layer), plain.read(layer))
 
 
-@pytest.mark.xfail(strict=True, reason="U4, N2: activations are changed by the block behind them")
 def test_activations_are_those_before_the_next_block_changes_them(data: rs.Dataset) -> None:
     images = data.train.images[:4]
     with torch.no_grad():
@@ -43,7 +40,6 @@ def test_activations_are_those_before_the_next_block_changes_them(data: rs.Datas
         assert torch.equal(ours, wanted)
 
 
-@pytest.mark.xfail(strict=True, reason="U4, N2: learning sees activations that the block behind has changed")
 @pytest.mark.parametrize("where", ["block", "head"])
 def test_learning_with_layers_in_place_is_as_without(data: rs.Dataset, preset: Preset, where: str) -> None:
     targets = rs.search(two_blocks(), data.train, CONFIG, progress=False)
@@ -55,7 +51,6 @@ def test_learning_with_layers_in_place_is_as_without(data: rs.Dataset, preset: P
     assert histories[1].loss == pytest.approx(histories[0].loss, rel=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="U8: topk ranks NaN first")
 def test_a_candidate_of_nan_fitness_is_the_last() -> None:
     fitness = torch.tensor([[-1.0, float("nan"), -2.0, -3.0, float("nan")]])
     parents, kept = select(torch.arange(5.0)[None, :, None], fitness, 3)
@@ -67,7 +62,6 @@ class Log(nn.Module):
         return x.log()
 
 
-@pytest.mark.xfail(strict=True, reason="U8: candidates of NaN fitness take over, and end in a message about float16")
 def test_candidates_of_nan_fitness_do_not_take_over(data: rs.Dataset) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -83,7 +77,6 @@ def test_candidates_of_nan_fitness_do_not_take_over(data: rs.Dataset) -> None:
     assert all(bool(torch.isfinite(found.read(layer)).all()) for layer in found.layers)
 
 
-@pytest.mark.xfail(strict=True, reason="U6: an outer autocast changes what is found")
 @pytest.mark.parametrize("engine", ["torch", "reference"])
 def test_autocast_around_a_search_changes_nothing(data: rs.Dataset, engine: str) -> None:
     plain = rs.search(two_blocks(), data.train[:1], CONFIG, engine=engine, progress=False)  # type: ignore[arg-type]
@@ -93,7 +86,6 @@ def test_autocast_around_a_search_changes_nothing(data: rs.Dataset, engine: str)
         assert torch.equal(around.read(layer), plain.read(layer))
 
 
-@pytest.mark.xfail(strict=True, reason="U6: an outer autocast ends in a raw error, or changes the training")
 @pytest.mark.parametrize("how", ["learn", "fit"])
 def test_autocast_around_a_training_changes_nothing(data: rs.Dataset, preset: Preset, how: str) -> None:
     targets = rs.search(two_blocks(), data.train, CONFIG, progress=False)
@@ -109,7 +101,6 @@ def test_autocast_around_a_training_changes_nothing(data: rs.Dataset, preset: Pr
     assert around.loss == plain.loss
 
 
-@pytest.mark.xfail(strict=True, reason="U6: an outer autocast changes the statistics")
 def test_autocast_around_a_calibration_changes_nothing(data: rs.Dataset, preset: Preset, network: rs.Network) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         around = rs.search_network(data, preset)
@@ -117,7 +108,6 @@ def test_autocast_around_a_calibration_changes_nothing(data: rs.Dataset, preset:
         assert torch.equal(ours, wanted)
 
 
-@pytest.mark.xfail(strict=True, reason="N10: statistics that nobody computed are searched without a word")
 def test_a_search_with_batch_norm_that_was_never_calibrated_says_so(data: rs.Dataset) -> None:
     network = two_blocks(nn.BatchNorm2d(8))
     with pytest.warns(UserWarning, match="calibrat"):
@@ -129,7 +119,6 @@ class Pair(nn.Module):
         return x, x
 
 
-@pytest.mark.xfail(strict=True, reason="N12: AttributeError")
 def test_a_block_that_gives_a_tuple_is_named(data: rs.Dataset) -> None:
     network = two_blocks()
     network.blocks[1] = nn.Sequential(network.blocks[1], Pair())
@@ -144,17 +133,14 @@ def lazy() -> rs.Network:
     return rs.Network(nn.Conv2d(1, 8, 1), body, nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LazyLinear(10)))
 
 
-@pytest.mark.xfail(strict=True, reason="Raw: uninitialized parameter")
 def test_a_lazy_network_can_be_calibrated(data: rs.Dataset) -> None:
     rs.calibrate(lazy(), data.train.images)
 
 
-@pytest.mark.xfail(strict=True, reason="Raw: uninitialized parameter")
 def test_a_lazy_network_can_be_trained(data: rs.Dataset, preset: Preset) -> None:
     rs.fit(lazy(), data, rs.methods.Backprop(), preset.baseline, progress=False)
 
 
-@pytest.mark.xfail(strict=True, reason="Raw: Double but found Float")
 def test_another_default_dtype_changes_nothing(data: rs.Dataset, preset: Preset, network: rs.Network, targets: rs.Targets) -> None:
     torch.set_default_dtype(torch.float64)
     try:
@@ -167,7 +153,6 @@ def test_another_default_dtype_changes_nothing(data: rs.Dataset, preset: Preset,
         assert torch.equal(again.read(layer), targets.read(layer, 0, 4))
 
 
-@pytest.mark.xfail(strict=True, reason="Raw: Double but found Float")
 def test_another_default_dtype_changes_no_search_in_torch(data: rs.Dataset) -> None:
     network = two_blocks()
     plain = rs.search(network, data.train[:3], CONFIG, progress=False)
@@ -179,7 +164,6 @@ def test_another_default_dtype_changes_no_search_in_torch(data: rs.Dataset) -> N
     assert torch.equal(found.read("block1"), plain.read("block1"))
 
 
-@pytest.mark.xfail(strict=True, reason="Misleading: build it for these images")
 def test_images_of_another_dtype_than_the_network_are_called_so(data: rs.Dataset) -> None:
     train = replace(data.train, images=data.train.images.double())
     with pytest.raises(rs.InputError, match="float64"):

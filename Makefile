@@ -1,12 +1,13 @@
 # make test   set everything up and run every test, each notebook included
 # make book   set everything up and build the book into _build/html
-# make demo   set everything up and run the whole method once, in about a minute
+# make demo   set the library alone up and run the whole method once, in about a minute
 # make notebooks   run the chapters and keep their outputs, after a change to them or to the library
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LIBRARY := $(VENV)/.library
 
 .PHONY: test book demo notebooks clean
 
@@ -21,17 +22,26 @@ book: $(READY)
 	$(BIN)/jupyter-book build . --warningiserror --keep-going
 	@echo "The book is in _build/html/index.html"
 
-demo: $(READY)
+demo: $(if $(wildcard $(READY)),$(READY),$(LIBRARY))
 	$(BIN)/python -m repsearch demo
 
 notebooks: $(READY)
 	$(BIN)/python book/run_notebooks.py
 
 $(READY): requirements.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	$(ENVIRONMENT)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
+
+$(LIBRARY): pyproject.toml
+	$(ENVIRONMENT)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+define ENVIRONMENT
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+$(PYTHON) -m venv $(VENV)
+endef
 
 clean:
 	rm -rf _build $(VENV)

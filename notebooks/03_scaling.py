@@ -55,14 +55,14 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
 # The paper leaves open *what* is smoothed in a child, and here it decides. Smooth the whole **child**, and
 # all detail that parents have is blurred again in every generation. Smooth only the **noise** that mutation adds, and
 # children inherit their parents' detail. We run both, and a third reading below: noise drawn once for a channel's whole
-# **map**, which is what the book preset uses for [learning](04_learning).
+# **map** and smoothed alone, which is the library's default.
 
 # %% mystnb={"figure": {"caption": "Digits, smoothing the whole child. Best cross-entropy against population after all generations (left) and against generation (right), each block searched alone. Bands: range over 3 seeds of network and search."}, "image": {"alt": "Two panels with a curve for each of three blocks, which fall with population and with generations."}}
 from repsearch.reproduce.scaling import Figure2, figure2
 
 live = {}
 for name in ("child", "noise"):
-    search = replace(preset.search, blurred=name)
+    search = replace(preset.search, noise="pixel", blurred=name)
     setup = Figure2(sample, preset.width, search, images=8, populations=(12, 24, 48))
     live[name] = [{"points": figure2(data, setup, seed)} for seed in seeds]
 figure = figures.figure2(live["child"])
@@ -166,7 +166,7 @@ Markdown(code(measure.cosine_gram, measure.collision_entropy))
 from repsearch.config import as_dict
 from repsearch.reproduce.scaling import Figure3, figure3
 
-search = replace(preset.search, blurred="noise")
+search = replace(preset.search, noise="pixel", blurred="noise")
 setup = Figure3(sample, preset.width, search, images=8, runs=8, counts=(2, 4, 8))
 small = [{"settings": as_dict(setup), "points": figure3(data, setup, seed)} for seed in seeds]
 figure = figures.figure3(small)

@@ -50,8 +50,9 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 # ## The starting point
 #
 # One generation of layer 0 at 128 channels: 20 parents, 100 children, each made from two parents, five
-# passes of average pooling, then the rest of the network. Every step below makes these same children from the same
-# draws. (To keep the steps comparable there are only refiners here.)
+# passes of average pooling, then the rest of the network. It is the literal reading, the dearest: noise for every pixel, and
+# every child smoothed. Every step below makes these same children from the same draws. (To keep the steps comparable there
+# are only refiners here.)
 
 # %%
 from dataclasses import replace
@@ -60,7 +61,7 @@ from repsearch.reference import evaluate, initial_population
 
 first, *others = preset.search.schedule
 config = rs.SearchConfig((replace(first, strength=0.3, blur=5), *others),
-                         parents=20, explorers=0, refiners=100)
+                         parents=20, explorers=0, refiners=100, noise="pixel", blurred="child")
 network = rs.search_network(data, replace(preset, width=128, search=config), seed=seed)
 generators = op.image_generators(seed, [0])
 with torch.no_grad():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.cli.common import Commands, common_options, data_and_preset
+from repsearch.cli.common import Commands, check_files, common_options, data_and_preset
 from repsearch.reproduce.demo import demo
 from repsearch.reproduce.records import Record, write_record
 
@@ -27,6 +27,7 @@ def _demo(args: argparse.Namespace) -> None:
         raise InputError(f"device={args.device!r}: demo runs on the cpu; use search and learn for other devices")
     data, preset = data_and_preset(args)
     folder = checks.writable_folder("out", args.out)
+    check_files(args, "json")
     print(f"{data.name}: {len(data.train)} training images, preset {preset.name}")
     result = demo(data, preset, args.seed, progress=not args.quiet)
     print(_table(result))
@@ -44,5 +45,5 @@ def _table(result: Record) -> str:
     lines = ["", "search: mean cross-entropy of the best candidate", f"  {'layer':<14}{'before':>8}{'after':>8}"]
     lines += [f"  {layer:<14}{curve[0]:8.3f}{curve[-1]:8.3f}" for layer, curve in curves.items()]
     lines += ["", "learning: accuracy on the test images"]
-    lines += [f"  {name:<14}{100 * scores[name]:7.1f}%" for name in ("search-based", "SGD", "untrained")]
+    lines += [f"  {name:<14}{100 * scores[name]:7.1f}%" for name in ("untrained body", "search-based", "SGD")]
     return "\n".join([*lines, ""])

@@ -69,7 +69,7 @@ def _section_3_1() -> list[Claim]:
         *(Claim("3.1", f"Search makes an untrained network label its training images: {NAMES[data]}", "", "table1",
                 partial(trained.search_labels, data)) for data in NAMES),
         Claim("3.1", "Smoothing is crucial for learnability (noise a pixel, whole child smoothed)",
-              "", "ablations", partial(trained.crucial, "noise-pixel-no-smoothing", "default-reading")),
+              "", "ablations", partial(trained.crucial, "noise-pixel-no-smoothing", "literal-reading")),
         Claim("3.1", "Smoothing is crucial for learnability (noise a pixel, smoothed alone)", "", "ablations",
               partial(trained.crucial, "noise-pixel-no-smoothing", "noise-pixel")),
         Claim("3.1", "Smoothing is crucial for learnability (noise a map, smoothed alone)", "", "ablations",

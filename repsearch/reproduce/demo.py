@@ -18,7 +18,7 @@ from repsearch.searching import search
 
 
 def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None, progress: bool = True) -> Record:
-    """Search, learn from what was found, and the rivals under the same budget.
+    """Search, learn from what was found, and what it has to be compared with.
 
     Args:
         data: its training images are searched; its test images are used once, at the end.
@@ -28,16 +28,19 @@ def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None
         progress: show bars.
 
     Returns:
-        A record: cross-entropy before and after search a layer, the curves of both trainings, and test accuracy of the
-        search-based, the SGD-trained and an untrained network.
+        A record: cross-entropy before and after search a layer, the curves of the trainings, and test accuracies: of
+        the search-based network; of an untrained body whose head learns from the same targets, which says how much of
+        that is the body's; and of SGD, in the same epochs.
     """
     start = time.perf_counter()
     network = search_network(data, preset, seed)
     targets = search(network, data.train, preset.search, seed, store, progress=progress)
     searched = time.perf_counter()
 
-    models = {name: learn_network(data, preset, seed) for name in ("untrained", "search-based", "SGD")}
+    models = {name: learn_network(data, preset, seed) for name in ("untrained body", "search-based", "SGD")}
+    models["untrained body"].blocks.requires_grad_(False)
     histories = {
+        "untrained body": learn(models["untrained body"], data, targets, preset.learn, seed, progress=progress),
         "search-based": learn(models["search-based"], data, targets, preset.learn, seed, progress=progress),
         "SGD": fit(models["SGD"], data, Backprop(), preset.baseline, seed, progress=progress),
     }

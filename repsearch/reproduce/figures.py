@@ -18,7 +18,7 @@ from repsearch.reproduce.training_claims import SEARCH_BASED
 from repsearch.reproduce.variants import VARIANTS
 
 COLOURS = dict(zip(
-    ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained", "parameters", "activations"),
+    ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained body", "parameters", "activations"),
     np.array(sns.color_palette("colorblind", 10))[[0, 1, 2, 4, 0, 1, 7, 1, 0]].tolist(), strict=True,
 ))
 STYLE: Any = {  # A white ground on every page: a transparent one would lose the black text in dark mode.
@@ -43,22 +43,20 @@ def search_curves(records: Sequence[Record]) -> Figure:
 
 
 def learning_curves(records: Sequence[Record]) -> Figure:
-    """Validation accuracy against epoch, search-based and SGD; the band is the range over seeds."""
+    """Validation accuracy against epoch, with an untrained body's; the band is the range over seeds."""
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(6.4, 3.4))
-        for name in ("SGD", "search-based"):
+        for name in ("SGD", "search-based", "untrained body"):
             _line(ax, [_percent(record["validation_accuracy"][name]) for record in records], COLOURS[name], name)
-        chance = 100 * float(np.mean([record["accuracy"]["untrained"] for record in records]))
-        ax.axhline(chance, color=COLOURS["untrained"], linestyle=":", label="wholly untrained (test images)")
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
-        ax.legend(loc="center right")
+        ax.legend(loc="lower right")
     return figure
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Test accuracy of the search-based, the SGD-trained and an untrained network; a dot a seed."""
-    names = ("search-based", "SGD", "untrained")
+    """Test accuracy of the search-based and the SGD-trained network and an untrained body; a dot a seed."""
+    names = ("search-based", "SGD", "untrained body")
     rows = {name: _percent([record["accuracy"][name] for record in records]) for name in names}
     return _bars(rows, [COLOURS[name] for name in names])
 
@@ -72,7 +70,7 @@ def scores(records: Sequence[Record], variants: Sequence[str]) -> Figure:
     """
     rows = {VARIANTS[name].what: _percent([r["test_accuracy"] for r in records if r["variant"] == name])
             for name in variants}
-    kinds = ("SGD" if name.startswith("sgd") else "search-based" if name in SEARCH_BASED else "untrained"
+    kinds = ("SGD" if name.startswith("sgd") else "search-based" if name in SEARCH_BASED else "untrained body"
              for name in variants)
     return _bars(rows, [COLOURS[kind] for kind in kinds])
 
@@ -158,7 +156,7 @@ def figure3(records: Sequence[Record]) -> Figure:
                                 if (p["block"], p["runs"]) == (block, count)] for count in counts if count <= most}
                 whole = {count: values for count, values in rows.items() if None not in values}
                 if whole:
-                    colour = COLOURS[f"block{block}" if kind == "solutions" else "untrained"]
+                    colour = COLOURS[f"block{block}" if kind == "solutions" else "untrained body"]
                     _line(ax, np.array(list(whole.values())).T, colour, label, list(whole), line, marker=True)
             ax.set(title=f"block {block}", xlabel="independent runs", xscale="log", yscale="log")
             _ticks(ax, counts)
@@ -198,7 +196,7 @@ def figure5(records: Sequence[Record]) -> Figure:
     Args: `records` of trainings, measured, of one data set: any of the variants "search-based", "sgd2" and "other".
     """
     lines = (("sgd2", "distance", "SGD", "-", "SGD"),
-             ("other", "distance", "untrained", "-", "trained on others' targets"),
+             ("other", "distance", "untrained body", "-", "trained on others' targets"),
              ("search-based", "distance", "search-based", "-", "search-based"),
              ("search-based", "distance_others", "search-based", ":", "search-based, to others' targets"))
     return _followed(records, lines, "cosine distance to the targets")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from repsearch import measure
 from repsearch.data import Split
 from repsearch.fitting import Watch
-from repsearch.networks import activations
+from repsearch.networks import activations, device_of, layer_names, modes_kept
 from repsearch.store.reader import Targets
 
 
@@ -28,8 +28,8 @@ def search_result(targets: Targets, data: Split) -> dict[str, Any]:
 def watcher(
     split: Split, targets: Targets | None, epochs: int, seed: int, measured: list[dict[str, float]]
 ) -> Watch | None:
-    """What `repsearch.fit` calls to add to `measured` before training, ten times on the way, and, if the epochs divide
-    so, at its end.
+    """What `repsearch.fit` calls to add to `measured` before training, about ten times on the way, and after the last
+    epoch, unless a budget has made another the last.
 
     An entry is of a block and a number of epochs done: the mean cosine distance to an image's own targets and to
     another's, within- and between-class entropies in nats, the first also with shuffled labels.
@@ -46,7 +46,7 @@ def watcher(
     every = max(1, epochs // 10)
 
     def watch(epoch: int, model: nn.Module) -> None:
-        if epoch % every == 0:
+        if epoch % every == 0 or epoch == epochs:
             measured.extend({"epoch": epoch, **row} for row in follow(model, split, targets, seed))
 
     return watch
@@ -54,15 +54,16 @@ def watcher(
 
 @torch.no_grad()
 def follow(model: nn.Module, split: Split, targets: Targets, seed: int) -> list[dict[str, float]]:
-    """Distances and entropies of each block (section 4.5), with their controls."""
-    training, generator = model.training, torch.Generator().manual_seed(seed)
-    model.eval()
-    labels = split.labels[: len(targets)]
-    layers = activations(model, split.images[: len(targets)])[:-1]
-    model.train(training)
+    """Distances and entropies of each block that has targets (section 4.5), with their controls."""
+    generator, labels = torch.Generator().manual_seed(seed), split.labels[: len(targets)]
+    with modes_kept(model):
+        model.eval()
+        layers = activations(model, split.images[: len(targets)].to(device_of(model)))
     rows = []
-    for block, (name, H) in enumerate(zip(targets.layers, layers, strict=False)):
-        wanted = targets.read(name)
+    for block, (name, H) in enumerate(zip(layer_names(model)[:-1], layers, strict=False)):
+        if name not in targets.layers:
+            continue
+        H, wanted = H.cpu(), targets.read(name)
         within, between = measure.class_entropies(H, labels)
         rows.append({
             "block": block, "distance": _mean(measure.cosine_distance(H, wanted)),

@@ -20,12 +20,17 @@ def table(sections: Sequence[str] = (), command: bool = False) -> str:
         sections: of the paper, such as ("3.2",); none given is all.
         command: add what redoes a claim, and what that costs.
     """
-    several = len(sections) != 1
+    chosen = [claim for claim in claims() if not sections or claim.section in sections]
+    return _table(chosen, several=len(sections) != 1, command=command)
+
+
+def _table(chosen: Sequence[Claim], several: bool, command: bool) -> str:
+    """These claims; a claim is judged when it is first shown, and never again."""
     head = [*(["section"] if several else []), "claim", "paper", "here, mean ± std of 3 seeds", "beside it", "verdict",
             *(["made by"] if command else [])]
-    rows = [[*([claim.section] if several else []), *_cells(claim), *([_made_by(claim)] if command else [])]
-            for claim in claims() if not sections or claim.section in sections]
-    return markdown(head, rows)
+    return markdown(head, [
+        [*([claim.section] if several else []), *_cells(claim), *([_made_by(claim)] if command else [])]
+        for claim in chosen])
 
 
 def _cells(claim: Claim) -> list[str]:
@@ -50,7 +55,8 @@ def page() -> str:
     """The page of all claims."""
     found = claims()
     sections = "\n\n".join(
-        f"## {'Appendix' if section.isalpha() else 'Section'} {section}\n\n{table((section,), command=True)}"
+        f"## {'Appendix' if section.isalpha() else 'Section'} {section}\n\n"
+        + _table([claim for claim in found if claim.section == section], several=False, command=True)
         for section in dict.fromkeys(claim.section for claim in found))
     verdicts = Counter(claim.found[2] for claim in found if not claim.ours)
     counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in (REPRODUCED, IN_PART, NOT, UNTRIED))
@@ -79,12 +85,13 @@ need a rule of their own:
 
 "Beside it" stands what the number should be compared with, most often a control.
 
-The trainings are those of the book preset: narrow networks, few images, noise drawn once a map and smoothed alone. That
-reading learns better than the library's default, in which the noise is drawn for every pixel and the whole child is
-smoothed; rows that use another reading say so. The paper's sizes are many times larger. A verdict is about the claim at
-ours. Minutes are those of all records of an experiment, on one core; searches that experiments share are counted where
-they were made first. Its command computes what is missing: empty folders for `--out` and `--store` make it compute
-everything again. The rows of Figure 2 at the paper's sizes are those of `repsearch reproduce fig2-paper`.
+The trainings are those of the book preset: narrow networks, few images, and the library's default reading, in which
+noise is drawn once a map and smoothed alone. It learns better than the literal one, in which noise is drawn for every
+pixel and the whole child is smoothed; rows that use another reading say so. The paper's sizes are many times larger. A
+verdict is about the claim at ours. Minutes are those of all records of an experiment, on one core; searches that
+experiments share are counted where they were made first. Its command computes what is missing: empty folders for
+`--out` and `--store` make it compute everything again. The rows of Figure 2 at the paper's sizes are those of
+`repsearch reproduce fig2-paper`.
 
 {sections}
 """

@@ -20,8 +20,8 @@ def restamp(
     """Compute one seed of every variant again; where it equals its record, renew the hashes of the other seeds.
 
     A record is renewed only if the same code made it as made the record that was computed again, and its settings are
-    the run's; it says so in its entry "restamped". All others stay stale. Runs that measure the machine are left out:
-    they never come out the same.
+    the run's, but for fields that it did not have yet, whose default was compared with it; it says so in its entry
+    "restamped". All others stay stale. Runs that measure the machine are left out: they never come out the same.
 
     Args:
         todo: from `catalogue.runs`.
@@ -66,22 +66,28 @@ def _renew(run: Run, proof: Run, made_by: str | None, folder: Path) -> bool:
     found = run.read(folder)
     if not found or run.state(folder) == "done":
         return False
-    if found.get("library_hash") != made_by or found.get("settings") != run.settings:
+    if found.get("library_hash") != made_by or _differing(found.get("settings"), run.settings, added=True):
         return False
-    stamp = {"library": __version__, "library_hash": code_hash(run.plan.module), "module": run.plan.module}
+    stamp = {"library": __version__, "library_hash": code_hash(run.plan.module), "module": run.plan.module,
+             "settings": run.settings}
     write_record(folder / f"{run.name}.json", {**found, **stamp, "restamped": {"from": made_by, "proof": proof.name}})
     return True
 
 
 def differences(one: Record, other: Record) -> list[str]:
-    """Names of the entries in which two records differ, how they were made left out; nested ones with their path."""
-    how = (*CIRCUMSTANCES, "module", "seconds_search")
+    """The entries in which two records differ, nested ones with their path; how they were made is left out, and so
+    are settings that the first did not have yet.
+    """
+    how = (*CIRCUMSTANCES, "module", "seconds_search", "settings")
     a, b = ({key: value for key, value in record.items() if key not in how} for record in (one, other))
-    return _differing(a, b)
+    settings = _differing(one.get("settings"), other.get("settings"), "settings", added=True)
+    return _differing(a, b) + settings
 
 
-def _differing(one: Any, other: Any, path: str = "") -> list[str]:
+def _differing(one: Any, other: Any, path: str = "", added: bool = False) -> list[str]:
+    """With `added`, the second may have entries that the first lacks."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return [name for key in sorted({*one, *other})
-                for name in _differing(one.get(key), other.get(key), f"{path}.{key}" if path else key)]
+        keys = one if added else {*one, *other}
+        return [name for key in sorted(keys)
+                for name in _differing(one.get(key), other.get(key), f"{path}.{key}" if path else key, added)]
     return [] if one == other else [path]

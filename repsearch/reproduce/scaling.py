@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +16,8 @@ from repsearch.checks import InputError
 from repsearch.config import SearchConfig
 from repsearch.data import Dataset
 from repsearch.measure import effective_number, effective_number_null
+from repsearch.reproduce.cache import cached_search
 from repsearch.reproduce.samples import Sample
-from repsearch.reproduce.stored import stored_search
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def figure2(data: Dataset, setup: Figure2, seed: int = 0, store: Path | None = N
         config = setup.search.resized(population)
         for block in range(len(config.schedule) - 1):
             name = f"block{block}"
-            found = stored_search(network, data.train[: setup.images], config, seed, store, (name,))
+            found = cached_search(network, data.train[: setup.images], config, seed, store, (name,))
             curve = found.cross_entropy(name).mean(0).tolist()
             points.append({"block": block, "population": population, "curve": curve})
     return points
@@ -106,16 +107,22 @@ def figure3(data: Dataset, setup: Figure3, seed: int = 0, store: Path | None = N
         store: folder in which searches are kept.
     """
     network, images, points = search_network(data, setup, seed), data.train[: setup.images], []
-    generator = torch.Generator().manual_seed(seed)
     for block in range(len(setup.search.schedule) - 1):
         name = f"block{block}"
-        found = [stored_search(network, images, setup.search, 1000 * seed + run, store, (name,))
+        found = [cached_search(network, images, setup.search, 1000 * seed + run, store, (name,))
                  for run in range(setup.runs)]
         solutions = torch.stack([targets.read(name) for targets in found])
         good = torch.stack([targets.probability > 0.5 for targets in found])
-        points += [{"block": block, "runs": count, **_diversity(solutions[:count], good[:count], generator)}
+        points += [{"block": block, "runs": count,
+                    **_diversity(solutions[:count], good[:count], _generator(seed, block, count))}
                    for count in setup.counts]
     return points
+
+
+def _generator(seed: int, block: int, count: int) -> torch.Generator:
+    """Of the controls of one point, which so don't depend on what other points there are."""
+    state = np.random.SeedSequence([seed, block, count]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)
 
 
 def _diversity(solutions: Tensor, good: Tensor, generator: torch.Generator) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from repsearch.airbench import search_network
 from repsearch.config import SearchConfig
+from repsearch.reproduce.cache import cached_search
 from repsearch.reproduce.samples import Sample
-from repsearch.reproduce.stored import stored_search
 from repsearch.store.reader import Targets
 
 
@@ -34,7 +34,7 @@ def run(setup: Setup, seed: int, root: str | None = None, store: Path | None = N
     """Search the sample's images."""
     data = setup.sample.load(root, seed)
     network, images = search_network(data, setup, seed), data.train[: setup.images]
-    return found_by(stored_search(network, images, setup.search, seed, store))
+    return found_by(cached_search(network, images, setup.search, seed, store))
 
 
 def found_by(targets: Targets) -> dict[str, Any]:

@@ -128,8 +128,9 @@ def saturates(data: str, axis: str) -> Found:
     """Figure 4: what a doubling of the search adds, before the base and after it."""
     least, base, most = (validated(data, name, FEW) for name in (f"{axis}-x0.25", "search-based", f"{axis}-x2"))
     before, last = [value / 2 for value in differences(base, least)], differences(most, base)
-    return (f"a doubling adds {mean_std(before)} points up to the base, then {mean_std(last)}", "",
-            verdicts.saturates(least, base, most))
+    end = ": it falls" if verdicts.falls(last) else ""
+    return (f"a doubling adds {mean_std(before)} points up to the base, then {mean_std(last)}{end}", "",
+            verdicts.saturates(before, last))
 
 
 def with_and_without(variant: str, base: str = "search-based") -> Found:

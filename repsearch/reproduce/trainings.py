@@ -11,13 +11,13 @@ from typing import Any, Literal
 from repsearch.airbench import learn_network
 from repsearch.config import FitConfig
 from repsearch.data import Dataset
-from repsearch.evaluation import accuracy
+from repsearch.evaluation import logits, share_correct
 from repsearch.fitting import fit
 from repsearch.learning import Regression
 from repsearch.methods.backprop import Backprop
 from repsearch.reproduce.measures import watcher
 from repsearch.reproduce.samples import Sample
-from repsearch.reproduce.searched import Searched, search_all
+from repsearch.reproduce.targets import Searched, search_all
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,5 @@ def train(data: Dataset, setup: Setup, seed: int = 0, store: Path | None = None)
         "errors": {part: losses[history.best_epoch] for part, losses in history.parts.items()},
         "validation_accuracy": history.validation_accuracy, "best_epoch": history.best_epoch,
         "train_accuracy": history.train_accuracy[history.best_epoch], "measured": measured,
-        "test_accuracy": accuracy(model, data.test) if setup.tested else None,
+        "test_accuracy": share_correct(logits(model, data.test.images), data.test.labels) if setup.tested else None,
     }

@@ -64,7 +64,7 @@ def gains_little(shared: Values, own: Values) -> str:
     return always([a / LITTLE - b for a, b in zip(own, shared, strict=True)])
 
 
-@rule("progress", f"at least {PROGRESS} % less cross-entropy, in every seed")
+@rule("progress", f"more than {PROGRESS} % less cross-entropy, in every seed")
 def makes_progress(gains: Values) -> str:
     """The best gain of a random step, in percent."""
     return always([gain - PROGRESS for gain in gains])
@@ -82,7 +82,7 @@ def near_one(blocks: Sequence[Values]) -> str:
     return overall([REPRODUCED if abs(mean(block) - 1) < NEAR else NOT for block in blocks])
 
 
-@rule("labels", f"more than one half for the label of {LABELLED} % of the images in every seed; in part, of {HALF} %")
+@rule("labels", f"over one half for the label of over {LABELLED} % of images, in every seed; in part, over {HALF} %")
 def labels_images(shares: Values) -> str:
     """Percent of the images whose label has a probability above one half."""
     return REPRODUCED if min(shares) > LABELLED else IN_PART if min(shares) > HALF else NOT
@@ -107,10 +107,21 @@ def grows(few: Sequence[Values], many: Sequence[Values]) -> str:
     return overall([REPRODUCED if min(b) > max(a) else NOT for a, b in zip(few, many, strict=True)])
 
 
-@rule("saturates", "the last doubling adds less than the two before it did on average")
-def saturates(least: Values, base: Values, most: Values) -> str:
-    """Accuracy at a quarter, once and twice the search."""
-    return always(differences([value / 2 for value in differences(base, least)], differences(most, base)))
+@rule("it falls", "by the last doubling, in every seed, or on average by more than the standard error")
+def falls(added: Values) -> bool:
+    """Whether what the last doubling of the search adds to the accuracy is a loss.
+
+    Example:
+        >>> falls([-1, -2, -3]), falls([-2, -3, 1]), falls([-0.1, 0.2, -0.3])
+        (True, True, False)
+    """
+    return always([-value for value in added]) != NOT
+
+
+@rule("saturates", "the last doubling adds less than the two before it did on average, and the accuracy does not fall")
+def saturates(before: Values, last: Values) -> str:
+    """What a doubling of the search adds to the accuracy: each of the two up to the base, on average, and the last."""
+    return NOT if falls(last) else always(differences(before, last))
 
 
 @rule("crucial", f"without it 1/{CRUCIAL} is lost of what training adds to an untrained body; in part, if anything is")

@@ -14,5 +14,5 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("command")
     done = run("search", *SMALL, "--json", "search.json", cwd=folder)
     assert json.loads((folder / "search.json").read_text())["seconds"] > 0
-    assert "targets of 20 images: targets/digits" in done.stdout
+    assert "targets of 20 images: targets/digits-smoke\n" in done.stdout
     return folder

@@ -18,7 +18,7 @@ from repsearch.cli.main import main
     (("demo", "--train", "99999"), "train=99999: needs 10000 images of class 0"),
     (("demo", "--seed", "-1"), "seed=-1: expected a whole number of at least 0"),
     (("search", "--device", "gpu"), "device='gpu': unknown; choose cpu, cuda, cuda:N or mps"),
-    (("search", "--out", "/proc/nowhere"), "store='/proc/nowhere': cannot be written"),
+    (("search", "--out", "/proc/nowhere"), "--out='/proc/nowhere': cannot be written"),
     (("demo", "--out", "/proc/nowhere"), "out='/proc/nowhere': cannot be written"),
     (("learn", "--targets", "nowhere"), "nowhere: no manifest.json there"),
     (("learn", "--sgd"), "--sgd: since 0.2 the SGD baseline is python -m repsearch fit --method Backprop"),
@@ -51,4 +51,4 @@ def test_bad_input_is_one_line_and_exit_status_2(
 
 def test_an_error_is_one_line_in_a_real_process_too(tmp_path: Path) -> None:
     done = run("demo", "--preset", "huge", cwd=tmp_path, expect=2)
-    assert done.stderr == "repsearch: preset='huge': unknown; choose one of book, paper, smoke\n"
+    assert done.stderr == "repsearch: --preset='huge': unknown; choose one of book, paper, smoke\n"

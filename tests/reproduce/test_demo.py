@@ -13,4 +13,4 @@ def test_demo_repeats_but_for_its_seconds(data: rs.Dataset, preset: Preset) -> N
         for key in [key for key in record if key.startswith("seconds")]:
             del record[key]
     assert first == second
-    assert set(first["accuracy"]) == {"search-based", "SGD", "untrained"}
+    assert set(first["accuracy"]) == {"search-based", "SGD", "untrained body"}

@@ -33,6 +33,7 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "noise-0: was missing" in said and "noise-1: was stale" in said
+    assert {path.name for path in out.iterdir()} == set(first)
     for path in out.iterdir():
         assert json.loads(path.read_text())["points"] == first[path.name]["points"]  # the same numbers
 
@@ -60,8 +61,10 @@ def test_jobs_make_the_same_records(tmp_path: Path) -> None:
     for name, jobs in (("one", "1"), ("two", "2")):
         folder = tmp_path / name
         assert main([*command, "--out", str(folder), "--store", str(folder / "store"), "--jobs", jobs]) == 0
-    for file in sorted((tmp_path / "one").glob("*.json")):
+    files = sorted((tmp_path / "one").glob("*.json"))
+    assert [file.name for file in files] == sorted(file.name for file in (tmp_path / "two").glob("*.json"))
+    assert len(files) == 2
+    for file in files:
         one, two = json.loads(file.read_text()), json.loads((tmp_path / "two" / file.name).read_text())
         assert {**one, "seconds": 0, "seconds_search": 0} == {**two, "seconds": 0, "seconds_search": 0}
         assert one["library_hash"] == code_hash("repsearch.reproduce.trainings")
-    assert len(list((tmp_path / "two").glob("*.json"))) == 2

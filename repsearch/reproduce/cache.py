@@ -12,12 +12,13 @@ from torch import nn
 
 from repsearch.config import SearchConfig, as_dict
 from repsearch.data import Split
-from repsearch.networks import fingerprint
+from repsearch.identity import fingerprint, statistics
 from repsearch.searching import search
 from repsearch.store.reader import Targets
+from repsearch.store.statistics import statistics_hash
 
 
-def stored_search(
+def cached_search(
     network: nn.Module, images: Split, config: SearchConfig, seed: int, store: Path | None,
     layers: Sequence[str] | None = None,
 ) -> Targets:
@@ -29,6 +30,7 @@ def stored_search(
     """
     engine: Literal["auto", "reference"] = "reference" if config.ties_images else "auto"
     if store is not None:
-        what = [fingerprint(network), images.fingerprint(), as_dict(config), seed, layers]
+        network_is = [fingerprint(network), statistics_hash(statistics(network))]
+        what = [*network_is, images.fingerprint(), as_dict(config), seed, layers]
         store = store / hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     return search(network, images, config, seed, store, progress=False, engine=engine, layers=layers)

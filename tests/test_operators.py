@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -127,3 +128,15 @@ def test_border_decides_all_where_noise_is_a_map() -> None:
     noise = op.draw_noise((5, 9, 9), op.image_generators(0, range(2)), "map")
     assert torch.allclose(op.smooth(noise, 5, "inside"), noise, atol=1e-6)
     assert not torch.allclose(op.smooth(noise, 5, "zeros"), noise, atol=0.1)
+
+
+def test_mutation_adds_the_noise_that_it_is_given() -> None:
+    H, noise = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, -4.0]])
+    assert op.mutate(H, torch.tensor(3.0), 0.1, noise).tolist() == [[pytest.approx(1.15), pytest.approx(-3.2)]]
+
+
+def test_spread_is_numpys_deviation_with_one_degree_of_freedom_less() -> None:
+    maps = torch.randn(2, 3, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(op.spread(maps)[..., 0, 0], torch.from_numpy(np.std(maps.numpy(), axis=(3, 4), ddof=1)))
+    logits = torch.randn(2, 3, 10, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(op.spread(logits)[..., 0], torch.from_numpy(np.std(logits.numpy(), axis=2, ddof=1)))

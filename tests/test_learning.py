@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 import repsearch as rs
-from repsearch.learning import objective, objective_parts
+from repsearch.learning import Regression, objective, objective_parts
+from repsearch.method import Batch
 from repsearch.networks import activations
 from repsearch.operators import normalise
 from repsearch.presets import Preset
@@ -129,3 +130,14 @@ def test_arguments_in_each_others_places_are_called_by_their_names(data: rs.Data
         with pytest.raises(rs.InputError, match=message) as error:
             rs.learn(*arguments, progress=False)
         assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_step_sends_nothing_of_the_heads_loss_into_the_body(data: rs.Dataset, preset: Preset, targets: rs.Targets) -> None:
+    gradients = []
+    for weight in (0.01, 100.0):
+        model = rs.learn_network(data, preset)
+        batch = Batch(data.train.images, data.train.labels, 0, len(data.train))
+        Regression(targets).step(model, batch, replace(preset.learn, head_weight=weight))
+        gradients.append([p.grad for p in model.blocks.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 0
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))

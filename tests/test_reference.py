@@ -53,3 +53,22 @@ def test_what_is_blurred(preset: Preset) -> None:
     assert torch.allclose(child, mean)
     inside = make_children(parents, pairs, noise, 0.0, layer, replace(whole, border="inside"))
     assert torch.allclose(inside, rs.operators.smooth(mean, 2, "inside"), atol=1e-6)
+
+
+def test_explorers_get_boost_times_the_noise_and_refiners_the_parents_that_are_asked_for(
+    network: rs.Network, data: rs.Dataset, preset: Preset
+) -> None:
+    """With a single parent, its spread known, the deviation of the children is that of the noise they got."""
+    row, shares = LayerSearch(1, 0.1, boost=5), {}
+    for source in ("parents", "parents and explorers"):
+        config = replace(preset.search, parents=1, explorers=40, refiners=40, schedule=(row,) * 4, noise="pixel",
+                         normalise=False, refine_from=source)  # type: ignore[arg-type]
+        seen: list[torch.Tensor] = []
+        search_images(network, data.train[:1], config, 0, lambda *args, seen=seen: seen.append(args[2]), layers=[0])
+        parent, children = seen[1][0, 0], seen[1][0, 1:]
+        share = ((children - parent) / parent.std(dim=(1, 2), keepdim=True)).flatten(1).std(1)
+        shares[source] = share[:40].mean().item(), share[40:].mean().item()
+    # 40 x 8 x 225 draws: explorers 5 x 0.1, refiners of the parent 0.1, both within a percent.
+    assert abs(shares["parents"][0] / 0.5 - 1) < 0.02 and abs(shares["parents"][1] / 0.1 - 1) < 0.02
+    # Nearly all refiners have an explorer among their parents: half its noise, at least.
+    assert shares["parents and explorers"][1] > 0.25

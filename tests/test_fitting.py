@@ -14,6 +14,7 @@ from repsearch.fitting import learning_rate_share
 from repsearch.learning import Regression
 from repsearch.methods.backprop import Backprop
 from repsearch.presets import Preset
+from repsearch.training import Training
 
 
 @pytest.mark.parametrize("objective_is", ["targets", "labels"])
@@ -134,3 +135,13 @@ def test_learning_rate_rises_then_falls() -> None:
 def test_divergence_is_an_error_that_names_the_learning_rate(data: rs.Dataset, preset: Preset) -> None:
     with pytest.raises(rs.InputError, match=r"learning_rate=1e\+30: the loss became"):
         rs.fit(rs.learn_network(data, preset), data, Backprop(), replace(preset.baseline, learning_rate=1e30), progress=False)
+
+
+def test_of_equally_good_epochs_the_first_is_kept() -> None:
+    model = torch.nn.Linear(1, 1)
+    state = Training(model, rs.methods.Backprop(), torch.optim.SGD(model.parameters()), [], {})
+    first = model.weight.item()
+    for _ in range(2):
+        state.finish_epoch(1.0, {}, None, 0.5, 0.0)
+        model.weight.data += 1
+    assert state.history.best_epoch == 0 and state.best["weight"].item() == first

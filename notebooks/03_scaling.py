@@ -83,8 +83,9 @@ plt.show()
 book = {name: read_records(f"fig2-cifar100-book-{name}-*") for name in ("child", "noise", "map")}
 settings = book["child"][0]["settings"]
 generations = [row["generations"] for row in settings["search"]["schedule"][:-1]]
+found = "{:,} training and {:,} test images".format(*book["child"][0]["images"]["source"])
 print(f"{settings['width']} channels, generations {generations} at blocks 0, 1, 2, "
-      f"{settings['images']} images")
+      f"{settings['images']} images of CIFAR-100, of which the files held {found}")
 figure = figures.figure2(book["child"])
 plt.show()
 
@@ -122,22 +123,23 @@ Markdown(f"{table}\n\nCIFAR-100, {settings['images']} images, {len(book['child']
          f"chance is {torch.tensor(100.0).log():.2f}.")
 
 # %% [markdown]
-# With the whole child smoothed, a larger population gains no more than the better luck of its first draw. With the noise alone
-# smoothed, luck still gives a larger population most of its lead, but evolution removes several times as much, at every size. A
-# draw a map helps block 2 most, and block 0 least. Block 2 ends lowest in these two readings, and is lowest from the first
-# draw on; with the noise of every pixel smoothed alone, block 0 does. At the paper's own sizes? One seed, for it takes minutes:
+# With the whole child smoothed, a larger population gains no more than the better luck of its first draw. A draw a map, the
+# library's default, is no better off at blocks 0 and 1: there the lead of a larger population was there before evolution. With
+# a draw a pixel, smoothed alone, evolution adds to it. Evolution itself removes several times as much in these two readings
+# as with the whole child smoothed. Block 2 ends lowest but for noise a pixel, smoothed alone, where block 0 does. At the paper's
+# own sizes?
 
 # %%
-paper = {name: read_records(f"fig2-cifar100-paper-{name}-*") for name in ("child", "noise")}
+paper = {name: read_records(f"fig2-cifar100-paper-{name}-*") for name in book}
 table = markdown(head, [row for name in paper for row in evolution(paper[name], titles[name])])
 settings = paper["child"][0]["settings"]
 generations = [row["generations"] for row in settings["search"]["schedule"][:-1]]
 Markdown(f"{table}\n\nCIFAR-100, {settings['width']} channels, generations {generations}, "
-         f"{settings['images']} images, {len(paper['child'])} seed; nats.")
+         f"{settings['images']} images, {len(paper['child'])} seeds; nats.")
 
 # %% [markdown]
-# At these sizes evolution removes a substantial part with the whole child smoothed, too, most at block 2, and at blocks 0 and 2 a
-# larger population gains more than its luck. Smoothing the noise alone still goes much further.
+# At these sizes evolution removes far more in every reading, and nearly everything where the noise alone is smoothed. There a
+# larger population gains far more than its luck, too: what the small size showed of the population does not carry over.
 
 # %% [markdown]
 # ## How many different solutions are there?

@@ -66,9 +66,8 @@ Markdown(of_variants(live, names, columns, base="search-based")
          "The base draws noise once a map, and smooths it alone.")
 
 # %% [markdown]
-# Block 0, searched first and longest, stands for the fit of the whole search. The literal reading searches worst and teaches
-# least. Noise for every pixel, smoothed alone, fits best by far; on digits it teaches as much as the base. Photographs will
-# disagree.
+# Block 0, searched first and longest, stands for the fit of the whole search. The literal reading searches worst. Noise for
+# every pixel, smoothed alone, fits best by far; on digits it teaches as much as the base. Photographs will disagree.
 #
 # ## All of them, on photographs
 #
@@ -85,7 +84,7 @@ Markdown(of_variants(live, names, columns, base="search-based")
 from matplotlib import pyplot as plt
 
 from repsearch.reproduce import figures
-from repsearch.reproduce.training_claims import FEW, trainings
+from repsearch.reproduce.seeds import FEW, trainings
 from repsearch.reproduce.variants import ABLATIONS
 
 order = ("search-based", *ABLATIONS, "class-means", "untrained-body", "sgd2")
@@ -99,36 +98,65 @@ plt.show()
 # %%
 of_search = ("search-based", "literal-reading", "blurred-child", "noise-pixel", "no-smoothing",
              "noise-pixel-no-smoothing", "noise-pixel-border-inside", "no-normalisation",
-             "no-explorers", "head-torch", "averaged")
+             "no-normalisation-x0.1", "no-explorers", "head-torch", "averaged")
 Markdown(of_variants(book, of_search, columns, base="search-based")
          + f"\n\nCIFAR-10, {FEW} images, {len(seeds)} seeds.")
 
 # %% [markdown]
+# How far is each from the base, seed by seed? An interval that leaves out zero is bold.
+
+# %%
+from repsearch.reproduce.tables import against
+
+Markdown(against(book, [name for name in of_search if name != "search-based"], "search-based", TEST))
+
+# %% [markdown]
 # The first and the last column tell different stories. By its own goal, the cross-entropy of block 0, the best searches are the one
 # without normalisation, whose first candidates are not normalised either, and the one with noise for every pixel, smoothed
-# alone. What they find is hard to learn from. The literal reading, in which the whole child is smoothed, too, hardly searches at
-# this size, and its network is no better than an untrained body. Smoothing noise that is drawn for every pixel makes the
-# search far better, and the network a little, on average. Noise drawn once a map is smooth already: there, smoothing the child,
-# the noise, or nothing makes no difference that three seeds could show. So smoothing matters less here than how the noise
-# is drawn.
+# alone. What the latter finds is hard to learn from. The literal reading, in which the whole child is smoothed, too, hardly
+# searches at this size, and its network is no better than an untrained body. Smoothing noise that is drawn for every pixel
+# makes the search far better; what that is worth to the network these seeds leave open. Noise drawn once a map is smooth
+# already: there, smoothing the noise or nothing makes no difference that they could show. How the noise is drawn decides more.
 #
-# *Explorers*, the children with strong noise, are not needed here. Averaging four searches of an image leaves less of what is
-# noise in each, and adds less than three seeds could show. At this size the noise of a single search is not what costs most;
-# where there are more images and SGD is further ahead, it may.
+# *Normalisation* looked crucial as long as its ablation kept the base's learning rate. Without it targets are many times as large, and
+# training at that rate diverges. At a tenth of the rate its network is as good as the base's.
+#
+# Whether *explorers*, the children with strong noise, help the network, and whether averaging four searches of an image does,
+# the intervals leave open: both could be worth a point or two, either way.
 #
 # ### In the learning
 
 # %%
 of_learning = ("search-based", "normalised-output", "sum", "lambda-x0.1", "lambda-x10", "groups2",
-               "groups3", "running-statistics", "class-means", "untrained-body", "sgd2")
+               "groups3", "batch-statistics", "class-means", "untrained-body", "sgd2")
 Markdown(of_variants(book, of_learning, columns, base="search-based")
          + f"\n\nCIFAR-10, {FEW} images, {len(seeds)} seeds.")
 
+# %%
+Markdown(against(book, [name for name in of_learning if name != "search-based"], "search-based", TEST))
+
 # %% [markdown]
-# Two of these undo most of what training adds: a head that learns ten times as fast, and 6 convolutions a block, with so few
-# images. Normalising the network's output, against what one would expect of normalised targets, costs a little in every seed.
-# A slower head, sums instead of means of squares, and running statistics at test time make no difference that three seeds
-# could show (exercise 3).
+# On average the largest losses are those of a head that learns ten times as fast, and of 6 convolutions a block, which cost most
+# of what training adds to an untrained body. With three seeds not even their intervals leave out zero. What is bold is sure; the
+# rest is open, a slower head, sums of squares, and the statistics at test time among it.
+#
+# ### What a seed decides
+#
+# A seed takes the images, draws the networks, and draws the search. Here it decides one of them alone, the others staying those
+# of seed 0:
+
+# %%
+from repsearch.reproduce.own_claims import spread
+from repsearch.reproduce.tables import markdown
+from repsearch.reproduce.variants import PARTS
+
+rows = [[f"the {part}", f"{spread(part)[0]:.1f}"] for part in PARTS]
+rows.append(["all of them", f"{spread(PARTS[0])[1]:.1f}"])
+Markdown(markdown(["the seed decides", "standard deviation of test accuracy, points"], rows))
+
+# %% [markdown]
+# As far as three seeds can tell, the images decide most, and the networks and the draws of the search less. So a search done
+# again, or averaged, cannot change much: what differs from seed to seed is what there was to learn from.
 #
 # ## Does good search make good learning?
 #
@@ -142,9 +170,9 @@ import torch
 
 from repsearch.reproduce.tables import of_variant
 
-# Not drawn: targets a thousand times too large. Left out: it learned from other targets than these.
-undrawn, left_out = "no-normalisation", "averaged"
-dots = [name for name in of_search if name not in (undrawn, left_out)]
+# Not drawn: targets many times as large. Left out: training diverged, or learned from other targets.
+undrawn, left_out = "no-normalisation-x0.1", ("no-normalisation", "averaged")
+dots = [name for name in of_search if name not in (undrawn, *left_out)]
 loss, share, accuracy = ([mean(of_variant(book, name, column)) for name in (*dots, undrawn)]
                          for column in (LOSS, SHARE, TEST))
 figure, axes = plt.subplots(
@@ -194,13 +222,13 @@ Markdown(of_variants(tied, names, columns, base="search-based")
 # %% tags=["hide-input"]
 from repsearch.reproduce.page import table
 
-Markdown(table(("3.1",)))
+Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in ("ablations", "batch")))
 
 # %% [markdown]
 # **Summary.** Most hangs on how the noise of mutation is drawn, and not the same way on digits and on photographs; perhaps
-# because it decides how much of a target is about the class. Selection must be for each image. Normalisation keeps
-# targets within a network's reach. Smoothing and explorers can go, in the base's reading. And on photographs how well a search
-# fits does not tell how well a network learns from it.
+# because it decides how much of a target is about the class. Selection must be for each image. Without normalisation a network
+# learns as well, at a rate of its own. What smoothing and explorers are worth, in the base's reading, is open. And on
+# photographs how well a search fits does not tell how well a network learns from it.
 #
 # ## Exercises
 #
@@ -223,14 +251,15 @@ r = run(mine.setup(preset), seed=2)
 print(f"cross-entropy of block 0 {LOSS.value(r):.2f}, accuracy {r['test_accuracy']:.3f}")
 
 # %% [markdown]
-# **3.** Which differences from the base are larger than chance? Every seed has its own images and networks, so compare
-# seed by seed: a paired t-test. With three seeds, $|t|$ must exceed `4.30` for five in a hundred.
+# **3.** An interval that contains zero shows no effect, and does not show that there is none. How many seeds would decide whether
+# each variant differs from the base by half a point, if the difference and its spread are those seen here?
 
 # %% tags=["hide-cell"]
-from repsearch.reproduce.tables import differences
+from repsearch.reproduce.intervals import seeds_needed
+from repsearch.reproduce.seeds import paired, tested
 
-for name in order[1:]:
-    ours, base = (of_variant(book, variant, TEST) for variant in (name, "search-based"))
-    d = torch.tensor(differences(ours, base))
-    t = d.mean() / d.std() * len(d) ** 0.5
-    print(f"{name:<26} {d.mean():+6.1f} points, t = {t:+6.1f}")
+base = tested("cifar10", "search-based", FEW)
+for name in ("no-smoothing", "no-explorers", "averaged", "groups3"):
+    apart = paired(tested("cifar10", name, FEW), base)
+    sign = 1 if sum(apart) > 0 else -1
+    print(f"{name:<14}{seeds_needed([sign * value for value in apart], least=0.5)}")

@@ -87,7 +87,7 @@ Markdown(markdown(["", "book preset", "paper preset"], rows))
 # ## What the search costs
 #
 # Rates come from records: a hundred images of CIFAR-10 searched in full at the paper's sizes on one CPU core, with
-# three seeds, in the literal reading, which costs more, for it smooths every new parent.
+# three seeds, in the default reading. The literal one costs more, for it smooths every new parent.
 
 # %%
 full = read_records("search-cifar10-paper-first100-*")
@@ -190,7 +190,7 @@ print(f"{46_000 * on_cpu / 36_000:.0f} machines")
 # **3.** What would half the generations save, and what would they cost? Use the curves of Figure 2 at the paper's sizes.
 
 # %% tags=["hide-cell"]
-for point in read_records("fig2-cifar100-paper-noise-*")[0]["points"]:
+for point in read_records("fig2-cifar100-paper-map-*")[0]["points"]:
     if point["population"] == 240:
         curve = point["curve"]
         half = curve[len(curve) // 2]

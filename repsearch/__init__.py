@@ -48,7 +48,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 # Where the modules of release 0.1 have gone; importing one ends in a line that says so.
 _MOVED = {
-    "claims": "reproduce.claims", "draws": "engine.draws", "evidence": "reproduce.verdicts",
+    "claims": "reproduce.claims", "draws": "engine.draws", "evidence": "reproduce.intervals",
     "experiments": "reproduce.perturbation", "kernel": "engine.kernel", "plots": "reproduce.figures",
     "points": "reproduce.runs", "records": "reproduce.records", "rivals": "bench.contestants", "run": "searching",
     "scaling": "reproduce.scaling", "tail": "engine.tail", "targets": "store.reader",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Protocol
 
 import torch
@@ -68,9 +69,10 @@ def convnet(
                 parts.append(conv_group(channels, width, group == 0, init, statistics == "running"))
                 channels = width
             blocks.append(nn.Sequential(*parts))
-        linear = nn.Linear(width * sides[0] * sides[1], classes, bias=False)
+        linear = nn.Linear(width * sides[0] * sides[1], classes, bias=False, device="meta").to_empty(device="cpu")
+        kaiming_uniform_(linear.weight, math.sqrt(5))
         if head_init == "kaiming":
-            nn.init.kaiming_uniform_(linear.weight)
+            kaiming_uniform_(linear.weight)
     return Network(nn.Sequential(stem_conv, nn.GELU()), blocks, nn.Sequential(nn.Flatten(), linear))
 
 
@@ -91,11 +93,28 @@ def dirac_conv(channels: int, width: int, init: str = "dirac") -> nn.Conv2d:
     that are constant over a whole batch, and BatchNorm's gradient, divided by the square root of 1e-12, ends the
     training in its first step.
     """
-    conv = nn.Conv2d(channels, width, 3, padding="same", bias=False)
+    conv = nn.Conv2d(channels, width, 3, padding="same", bias=False, device="meta").to_empty(device="cpu")
+    kaiming_uniform_(conv.weight, math.sqrt(5))
     with torch.no_grad():
         identity = nn.init.dirac_(torch.empty_like(conv.weight[:channels]))
         conv.weight[:channels] = identity if init == "dirac" else 0.1 * conv.weight[:channels] + identity
     return conv
+
+
+def kaiming_uniform_(weight: Tensor, a: float = 0.0) -> None:
+    """`torch.nn.init.kaiming_uniform_`, which in torch differs in its last bit between kinds of processors.
+
+    Here the product is rounded once, as by torch where the processor multiplies and adds in one step: the same seed
+    gives the same network everywhere.
+
+    Args:
+        weight: is filled.
+        a: negative slope of the leaky ReLU that it is for; torch's layers take the square root of 5.
+    """
+    bound = math.sqrt(3.0) * nn.init.calculate_gain("leaky_relu", a) / math.sqrt(weight[0].numel())
+    low, high = torch.tensor([-bound, bound]).double()
+    with torch.no_grad():
+        weight.copy_(torch.rand(weight.shape).double() * (high - low) + low)
 
 
 def batch_norm(width: int, running: bool) -> nn.BatchNorm2d:

@@ -119,7 +119,7 @@ def writable_folder(name: str, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write-test-{os.getpid()}"
-        probe.touch()
+        probe.touch(exist_ok=False)  # what is there by that name, a link perhaps, is not ours
         probe.unlink()
     except OSError as error:
         raise InputError(f"{name}={str(folder)!r}: cannot be written ({error.strerror}); choose another") from None

@@ -18,7 +18,7 @@ from repsearch import checks
 from repsearch.arrays import arrays_of, whole_numbers
 from repsearch.checks import InputError
 from repsearch.rows import balanced_order, rows_of, take, training_rows
-from repsearch.sources import read
+from repsearch.sources import OFFICIAL, read
 
 Rows = int | slice | Sequence[int] | Sequence[bool] | np.ndarray | Tensor
 
@@ -98,6 +98,7 @@ class Dataset:
         classes: names of the classes, in the order of the labels.
         train, validation, test: the splits. Validation images come from the official training images.
         mean, std: float32 (C,), of the training images with pixels in 0..1.
+        source: how many training and test images there were to take from; None if nobody says.
 
     Raises:
         InputError: something else than splits, or splits that differ in their classes or the shape of their images.
@@ -110,6 +111,7 @@ class Dataset:
     test: Split
     mean: Tensor
     std: Tensor
+    source: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
@@ -123,7 +125,16 @@ class Dataset:
 
     def __repr__(self) -> str:
         counts = f"{len(self.train)} training, {len(self.validation)} validation, {len(self.test)} test images"
-        return f"Dataset({self.name}: {counts} {_sides(self.train.images)}, {len(self.classes)} classes)"
+        of = f"; of {self.part}" if self.part else ""
+        return f"Dataset({self.name}: {counts} {_sides(self.train.images)}, {len(self.classes)} classes{of})"
+
+    @property
+    def part(self) -> str:
+        """Which part of a known data set the files hold, in words; empty if they hold all of it."""
+        if self.source is None or self.source == OFFICIAL.get(self.name, self.source):
+            return ""
+        (train, test), (all_train, all_test) = self.source, OFFICIAL[self.name]
+        return f"a part, {train:,} of {all_train:,} training and {test:,} of {all_test:,} test images"
 
     def pixels(self, images: Tensor) -> Tensor:
         """Normalised images (N, C, H, W) as pixels in 0..1, shape (N, H, W, C), for showing.
@@ -137,13 +148,8 @@ class Dataset:
 
 
 def load(
-    name: str,
-    root: str | Path | None = None,
-    train: int | None = None,
-    test: int | None = None,
-    seed: int = 0,
-    validation: int | None = None,
-    size: int | None = None,
+    name: str, root: str | Path | None = None, train: int | None = None, test: int | None = None, seed: int = 0,
+    validation: int | None = None, size: int | None = None,
 ) -> Dataset:
     """Load a data set, or a class-balanced part of it.
 
@@ -185,15 +191,13 @@ def load(
     taken, held_out = training_rows(train_y, classes, counts["train"], counts["validation"], seed)
     tested = balanced_order(test_y, len(classes), seed)
     tested = tested if counts["test"] is None else take(tested, test_y, counts["test"], classes, "test")
-    return _normalised(name, classes, (train_x, train_y, taken), (train_x, train_y, held_out), (test_x, test_y, tested))
+    source = len(train_y), len(test_y)
+    parts = (train_x, train_y, taken), (train_x, train_y, held_out), (test_x, test_y, tested)
+    return _normalised(name, classes, *parts, source)
 
 
 def from_tensors(
-    train: Any,
-    test: Any,
-    classes: Sequence[str] | None = None,
-    validation: Any = None,
-    name: str = "tensors",
+    train: Any, test: Any, classes: Sequence[str] | None = None, validation: Any = None, name: str = "tensors",
     seed: int = 0,
 ) -> Dataset:
     """A data set of images and labels in memory, as `load` gives it for the same arrays in a file.
@@ -231,20 +235,23 @@ def from_tensors(
     if "validation" not in parts:
         parts["validation"] = parts["train"]
         rows["train"], rows["validation"] = training_rows(parts["train"][1], titles, None, number, seed)
-    return _normalised(name, titles, *((*parts[part], rows[part]) for part in ("train", "validation", "test")))
+    train_part, held_out, tested = ((*parts[part], rows[part]) for part in ("train", "validation", "test"))
+    return _normalised(name, titles, train_part, held_out, tested)
 
 
-Part = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Images (N, H, W, C), uint8 or float32 in 0..1, their labels, and which rows to take."""
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # images (N, H, W, C), their labels, which rows to take
 
 
-def _normalised(name: str, classes: tuple[str, ...], train: Part, validation: Part, test: Part) -> Dataset:
+def _normalised(
+    name: str, classes: tuple[str, ...], train: Part, validation: Part, test: Part,
+    source: tuple[int, int] | None = None,
+) -> Dataset:
     """A data set of these rows, normalised with the statistics of the training images."""
     std, mean = torch.std_mean(_pixels(train), dim=(0, 1, 2))
     if not bool((std > 0).all()):
         raise InputError(f"{name}: a channel of the {len(train[2])} training images is constant; take more images")
     splits = [_split(part, mean, std, len(classes)) for part in (train, validation, test)]
-    return Dataset(name, classes, splits[0], splits[1], splits[2], mean, std)
+    return Dataset(name, classes, splits[0], splits[1], splits[2], mean, std, source)
 
 
 def _pixels(part: Part) -> Tensor:
@@ -268,15 +275,12 @@ def __getattr__(name: str) -> None:
 
 
 def augment(images: Tensor, generator: torch.Generator, pad: int = 2) -> Tensor:
-    """Each image flipped left to right with probability 1/2, then cropped from a reflection-padded copy (A.3).
+    """Each image flipped left to right with probability 1/2, cropped from a reflection-padded copy: a new tensor (A.3).
 
     Args:
         images: (N, C, H, W).
         generator: on the images' device.
         pad: pixels added on each side, and so the largest shift.
-
-    Returns:
-        A new tensor of the same shape.
 
     Raises:
         InputError: images no larger than the largest shift.

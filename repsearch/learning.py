@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,9 @@ from repsearch.networks import activations, device_of, layer_names, undisturbed
 from repsearch.operators import normalise
 from repsearch.store.manifest import search_id
 from repsearch.store.reader import Targets
-from repsearch.training import History
+
+if TYPE_CHECKING:
+    from repsearch.training import History
 
 
 def learn(

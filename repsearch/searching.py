@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ def search(
     data: Split,
     config: SearchConfig,
     seed: int = 0,
-    store: str | Path | None = None,
+    store: str | os.PathLike[str] | None = None,
     progress: bool = True,
     engine: Literal["auto", "kernel", "torch", "reference"] = "auto",
     layers: Sequence[str] | None = None,
@@ -84,7 +84,6 @@ def search(
         # All shards are of one network, to the last bit of its statistics, whichever processor computed those.
         with writer.resumed(), with_statistics(network, writer.statistics):
             _fill(writer, lambda part: choose(network, part, seed, shapes, name, chosen), data, config, start, progress)
-            ranks.wait_for_all()
         return writer.finish()
 
 

@@ -22,6 +22,8 @@ from repsearch.pictures import read_folder
 
 TORCHVISION = {"mnist": "MNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 TORCHVISION_FOLDER = {"mnist": "MNIST/raw", "cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+OFFICIAL = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000)}
+"""Training and test images of the whole data sets."""
 NPZ_KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
 SIDE = 2**15
 """Pixels of a side at most, so that no count of bytes overflows."""

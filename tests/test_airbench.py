@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -102,3 +106,30 @@ def test_running_statistics_are_used_at_test_time() -> None:
 def test_bad_arguments(change: dict[str, object], message: str) -> None:
     with pytest.raises(rs.InputError, match=message.replace("(", r"\(")):
         rs.convnet(**{"images": images(), "classes": 10, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("a", [0.0, 5**0.5])
+@pytest.mark.parametrize("shape", [(32, 24, 3, 3), (10, 288)])
+def test_initial_weights_are_torchs(shape: tuple[int, ...], a: float) -> None:
+    """To the last bit on processors that multiply and add in one step, to the bit before it on others."""
+    ours, theirs = torch.empty(shape), torch.empty(shape)
+    for weight, fill in ((ours, airbench.kaiming_uniform_), (theirs, torch.nn.init.kaiming_uniform_)):
+        torch.manual_seed(3)
+        fill(weight, a)
+    apart = (ours - theirs).abs().max()
+    assert float(apart) <= 2 * torch.finfo(torch.float32).eps * float(ours.abs().max())
+    assert float(apart) == 0 or torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+
+
+@pytest.mark.slow
+def test_a_seed_gives_the_same_network_on_another_processor() -> None:
+    code = ("import torch, repsearch as rs\n"
+            "images = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))\n"
+            "from repsearch.identity import fingerprint\n"
+            "print(fingerprint(rs.convnet(images, 10, 32, 2, 'residual')), fingerprint(rs.convnet(images, 10, 32)))")
+    found = set()
+    for kind in ("default", "avx2"):
+        environment = {**os.environ, "ATEN_CPU_CAPABILITY": kind, "ONEDNN_MAX_CPU_ISA": "AVX2" if kind == "avx2" else "SSE41"}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1

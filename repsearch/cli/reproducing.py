@@ -7,7 +7,7 @@ from pathlib import Path
 
 from repsearch import checks
 from repsearch.cli.common import ROOT, Commands
-from repsearch.reproduce.catalogue import runs
+from repsearch.reproduce.catalogue import ALL_SEEDS, runs
 from repsearch.reproduce.records import FOLDER
 from repsearch.reproduce.restamp import restamp
 from repsearch.reproduce.runner import listing, reproduce
@@ -22,7 +22,8 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("--restamp", action="store_true",
                      help="after a move of code: compute one seed again, and if it is equal renew the others' hashes")
     sub.add_argument("--preset", default="book", help="smoke, book or paper (default: book)")
-    sub.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
+    sub.add_argument("--seeds", type=int, nargs="+", default=list(ALL_SEEDS),
+                     help="of which most experiments use the first three (default: all the book's)")
     sub.add_argument("--data", nargs="+", default=[], metavar="NAME", help="only these data sets (default: all)")
     sub.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="only these variants (default: all)")
     sub.add_argument("--root", help=ROOT)

@@ -9,30 +9,87 @@ child is made from smoothed parents and smoothed noise, smooth((p1 + p2)/2 + eps
 refiner's parent may be an explorer, whose smoothed maps are likewise made from maps smoothed twice.
 
 All of it is one file, however long: numba's cache of compiled code does not see changes in another file's functions.
+Compiling it takes seconds, at first use. So a step stands in one place, arrays of one type each come in, and there are
+loops where numpy's sorting and broadcasting, with its messages, would have to be compiled too.
 """
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
-from numba import njit
+from numba import njit as typed_njit
 from numpy.typing import NDArray
 
 LANES = 16
 
 Array = NDArray[Any]
-# Inlined, a function and those it calls are one piece of code. Else a call would run the code compiled in this process
+njit: Any = typed_njit  # numba's types know only some of its options
+config: Any = numba.config
+# Kernels never allocate, and without numba's run time nothing counts references to the many views of arrays: counting
+# would take as long as the arithmetic of small maps.
+_OPTIONS = {"fastmath": True, "error_model": "numpy", "_nrt": False}
+_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# A leaf is optimised by itself, and inlined where it is called. Else a call would run the code compiled in this process
 # the first time, but the caller's own copy, which may add up in another order, once that is read from numba's cache.
-_compiled = njit(fastmath=True, error_model="numpy", nogil=True, cache=True, forceinline=True)
-_inlined = njit(fastmath=True, error_model="numpy", inline="always")
+_leaf = njit(forceinline=True, **_OPTIONS, **_NO_WRAPPERS)
+_exact_leaf = njit(forceinline=True, **{**_OPTIONS, "fastmath": False}, **_NO_WRAPPERS)  # fast-math knows no NaN
+# As if it were written where it is called: optimised with its caller.
+_inlined = njit(inline="always", **_OPTIONS)
+
+
+def _private_folder() -> Path:
+    """A folder beside the temporary files that nobody else can write in: what is read from a cache is run."""
+    if not hasattr(os, "getuid"):
+        raise PermissionError("files have no owner here")
+    folder = Path(tempfile.gettempdir()) / f"repsearch-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder}: others can write there")
+    return folder
+
+
+def _kernel(function: Callable[..., None]) -> Any:
+    """Compile a function that is called from Python, and keep the code in numba's cache.
+
+    Where numba finds no place for it, neither beside this file nor in HOME, it is kept in a private folder beside the
+    temporary files; where there is none either, it is compiled in every process.
+    """
+    options = {"nogil": True, "no_cfunc_wrapper": True, **_OPTIONS}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # numba's "cannot cache function"
+        chosen = config.CACHE_DIR
+    try:
+        config.CACHE_DIR = str(_private_folder())
+        return njit(cache=True, **options)(function)
+    except (OSError, RuntimeError):
+        return njit(**options)(function)
+    finally:
+        config.CACHE_DIR = chosen
+
+
+def _run(kernel: Any, *arguments: object) -> None:
+    """Call what `_kernel` made. On a full disk numba compiles it, fails to write its cache, and has not run it yet."""
+    try:
+        kernel(*arguments)
+    except OSError:
+        kernel(*arguments)
 
 
 class Parents(NamedTuple):
     """The parents of one image, k of them in 2k slots, so that the next ones are written beside those in use.
 
     `slot` (k,) and `fitness` (k,) go from the fittest down. `H`, `M`, `M2` (2k, blocks, tile); `sigma` (2k, blocks, 16)
-    is the spread of each channel.
+    is the spread of each channel. `settled` (2k,) is 1 for slots in use whose `M`, `M2` and `sigma` are those of `H`,
+    else 0.
     """
 
     slot: Array
@@ -41,6 +98,7 @@ class Parents(NamedTuple):
     M: Array
     M2: Array
     sigma: Array
+    settled: Array
 
 
 class Noise(NamedTuple):
@@ -95,6 +153,34 @@ class Draws(NamedTuple):
     noise: Array
 
 
+class Room(NamedTuple):
+    """Room to work, that nobody else reads.
+
+    Of a tile: `tile`, `work` (tile,); of what inner loops take of one at a time: `scale`, `buffer` (row,), `sums` (3,
+    row). Of explorers that are parents, numbered as children: `smoothed` (explorers, tile), `sigma` (explorers, 16). Of
+    children: `total`, `squares` (n,). Of a child's evaluation: `this`, `that` (blocks * tile of the first stage,),
+    `logits` (classes,). Of parents and explorers, the latter numbered from k on: `needed` (k + explorers,). Of the next
+    parents: `order`, `slot`, `fitness` (k,).
+    """
+
+    tile: Array
+    work: Array
+    scale: Array
+    buffer: Array
+    sums: Array
+    smoothed: Array
+    sigma: Array
+    total: Array
+    squares: Array
+    this: Array
+    that: Array
+    logits: Array
+    needed: Array
+    order: Array
+    slot: Array
+    fitness: Array
+
+
 @_inlined
 def gelu(x):  # type: ignore[no-untyped-def]
     """x Phi(x), to 1.5e-6. Phi(x) - 1/2 is x times a polynomial in 2x^2/25 - 1, fitted to |x| < 5, constant beyond."""
@@ -116,7 +202,7 @@ def gelu(x):  # type: ignore[no-untyped-def]
     return x * (np.float32(0.5) + z * p)
 
 
-@_compiled
+@_leaf
 def mix(first, second, noise, scale, out):  # type: ignore[no-untyped-def]
     """out = (first + second) / 2 + scale * noise, `scale` being repeated; its sum and sum of squares."""
     row = scale.size
@@ -132,7 +218,7 @@ def mix(first, second, noise, scale, out):  # type: ignore[no-untyped-def]
     return total, squares
 
 
-@_compiled
+@_leaf
 def normalised_mix(first, second, noise, scale, a, b, ones, out):  # type: ignore[no-untyped-def]
     """out = a * ((first + second) / 2 + scale * noise) + b * ones."""
     row = scale.size
@@ -144,7 +230,7 @@ def normalised_mix(first, second, noise, scale, a, b, ones, out):  # type: ignor
             o[i] = half * (x[i] + y[i]) + a * scale[i] * e[i] + b * u[i]
 
 
-@_compiled
+@_leaf
 def noise_scale(first, second, factor, scale):  # type: ignore[no-untyped-def]
     """For some positions, `factor` times the mean of two parents' spreads (16,)."""
     for i in range(16):
@@ -154,7 +240,7 @@ def noise_scale(first, second, factor, scale):  # type: ignore[no-untyped-def]
             scale[start + i] = scale[i]
 
 
-@_compiled
+@_leaf
 def lane_spread(tile, sums, out):  # type: ignore[no-untyped-def]
     """The standard deviation of each channel of a tile over its positions, (16,); `sums` (3, row) is room to work."""
     row = sums.shape[1]
@@ -182,7 +268,7 @@ def lane_spread(tile, sums, out):  # type: ignore[no-untyped-def]
         out[i] = np.sqrt(max(variance, np.float32(0)))
 
 
-@_compiled
+@_leaf
 def smooth(tile, down, across, work, out):  # type: ignore[no-untyped-def]
     """Average pooling of a tile, all passes at once: the weights of each axis in turn; see `Noise`."""
     passes, height = down.shape[0] // 2, down.shape[1]
@@ -203,15 +289,7 @@ def smooth(tile, down, across, work, out):  # type: ignore[no-untyped-def]
                 o[i] += weights[i] * x[i]
 
 
-@_compiled
-def smooth_rows(tiles, down, across, out):  # type: ignore[no-untyped-def]
-    """`smooth` of every tile (n, tile)."""
-    work = np.empty(tiles.shape[1], np.float32)
-    for i in range(tiles.shape[0]):
-        smooth(tiles[i], down, across, work, out[i])
-
-
-@_compiled
+@_leaf
 def pool(tile, width, height_out, width_out, buffer, out):  # type: ignore[no-untyped-def]
     """2x2 max-pooling of a tile of maps `width` wide, as far as (height_out, width_out)."""
     row = width * 16
@@ -226,7 +304,7 @@ def pool(tile, width, height_out, width_out, buffer, out):  # type: ignore[no-un
                 out[(y * width_out + x) * 16 + i] = buffer[x * 32 + i]
 
 
-@_compiled
+@_leaf
 def dot(weights, x):  # type: ignore[no-untyped-def]
     """The sum of weights * x."""
     total = np.float32(0)
@@ -235,254 +313,57 @@ def dot(weights, x):  # type: ignore[no-untyped-def]
     return total
 
 
-@_compiled
+@_leaf
 def activate(x, scale, shift):  # type: ignore[no-untyped-def]
     """x = GELU(scale * x + shift), in place."""
     for i in range(x.size):
         x[i] = gelu(scale[i] * x[i] + shift[i])
 
 
-@_compiled
-def logits_of(children, tail, child, work, other, buffer, logits):  # type: ignore[no-untyped-def]
-    """The rest of the network for one child: normalisation, activations, poolings but the first, head."""
-    a, b = children.a[child], children.b[child]
-    stages, per_stage = tail.scale.shape[:2]
-    blocks, pooled = children.pooled.shape[1], children.pooled[child].ravel()
-    x, y = work, other
-    size = pooled.size
-    for i in range(size):
-        x[i] = a * pooled[i] + b
-    for stage in range(stages):
-        if stage > 0:
-            width_in, (height, width) = tail.sides[stage, 1], tail.sides[stage + 1]
-            before, size = size // blocks, height * width * 16
-            for block in range(blocks):
-                source, target = x[block * before : (block + 1) * before], y[block * size : (block + 1) * size]
-                pool(source, width_in, height, width, buffer, target)
-            x, y = y, x
-            size *= blocks
-        for step in range(per_stage):
-            activate(x[:size], tail.scale[stage, step], tail.shift[stage, step])
-    for k in range(logits.size):
-        logits[k] = tail.bias[k] + dot(tail.head[k, :size], x[:size])
-
-
-@_compiled
+@_leaf
 def minus_cross_entropy(logits, label):  # type: ignore[no-untyped-def]
     """log softmax(logits)[label]."""
-    largest = logits.max()
+    largest = logits[0]
+    for k in range(logits.size):
+        largest = max(largest, logits[k])
     total = 0.0
     for k in range(logits.size):
         total += np.exp(np.float64(logits[k] - largest))
     return np.float32(logits[label] - largest - np.log(total))
 
 
-@_compiled
-def generation(  # type: ignore[no-untyped-def]
-    parents, children, draws, noise, tail, label, explorers, explore, refine, channels, normalised, smoothing
-):
-    """Reproduce, evaluate and select once: the parents are replaced by the fittest of parents and children.
-
-    Args:
-        parents: `Parents`, changed in place.
-        children: `Children`, overwritten.
-        draws: `Draws` of this generation; a refiner's parents are indices into parents and explorers.
-        noise: `Noise`.
-        tail: `Tail`.
-        label: of the image.
-        explorers: the first so many children; the others are refiners.
-        explore, refine: their noise, as a share of the parents' spread.
-        channels: of the layer, those that fill up the last block not counted.
-        normalised: whether children are normalised.
-        smoothing: whether parents' maps are smoothed, so that M and M2 differ from H.
-    """
-    k, n = parents.slot.size, draws.first.size
-    blocks, size = parents.H.shape[1], parents.H.shape[2]
-    row, values = _row(noise), channels * (size // 16)
-    tile, scale, sums = np.empty(size, np.float32), np.empty(row, np.float32), np.empty((3, row), np.float32)
-    buffer = np.empty(row, np.float32)
-    smoothed = np.empty((max(explorers, 1), size), np.float32)
-    explorer_sigma = np.empty((max(explorers, 1), 16), np.float32)
-    total, squares = np.zeros(n), np.zeros(n)
-
-    # Explorers first: a refiner whose parent is one needs it normalised.
-    for block in range(blocks):
-        for child in range(explorers):
-            p1, p2 = parents.slot[draws.first[child]], parents.slot[draws.second[child]]
-            e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
-            noise_scale(parents.sigma[p1, block], parents.sigma[p2, block], sign * explore, scale)
-            s, q = mix(parents.M[p1, block], parents.M[p2, block], noise.once[e], scale, tile)
-            total[child] += s
-            squares[child] += q
-            lane_spread(tile, sums, children.spread[child, block])
-            _keep(tile, tail.sides, buffer, children.pooled[child, block])
-    _normalisation(children, total, squares, 0, explorers, values, normalised)
-    if size == 16:  # a single position: the spread is taken over all channels
-        for child in range(explorers):
-            spread = np.float32(np.sqrt(children.variance[child] * values / (values - 1)))
-            for block in range(blocks):
-                children.spread[child, block] = spread * noise.ones[block]
-
-    needed = np.zeros(k + explorers, np.bool_)
-    needed[draws.first[explorers:]] = True
-    needed[draws.second[explorers:]] = True
-    for block in range(blocks):
-        for child in range(explorers):
-            if needed[k + child]:
-                _smoothed_explorer(parents, children, draws, noise, child, block, explore, scale, smoothed[child])
-                for lane in range(16):
-                    explorer_sigma[child, lane] = children.a[child] * children.spread[child, block, lane]
-        for child in range(explorers, n):
-            i, j = draws.first[child], draws.second[child]
-            e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
-            m1 = parents.M[parents.slot[i], block] if i < k else smoothed[i - k]
-            m2 = parents.M[parents.slot[j], block] if j < k else smoothed[j - k]
-            s1 = parents.sigma[parents.slot[i], block] if i < k else explorer_sigma[i - k]
-            s2 = parents.sigma[parents.slot[j], block] if j < k else explorer_sigma[j - k]
-            noise_scale(s1, s2, sign * refine, scale)
-            s, q = mix(m1, m2, noise.once[e], scale, tile)
-            total[child] += s
-            squares[child] += q
-            _keep(tile, tail.sides, buffer, children.pooled[child, block])
-    _normalisation(children, total, squares, explorers, n, values, normalised)
-
-    logits, all_blocks = np.empty(tail.bias.size, np.float32), children.pooled[0].size
-    this, that = np.empty(all_blocks, np.float32), np.empty(all_blocks, np.float32)
-    for child in range(n):
-        logits_of(children, tail, child, this, that, buffer, logits)
-        children.fitness[child] = minus_cross_entropy(logits, label)
-
-    replace_parents(parents, children, draws, noise, explorers, explore, refine, channels, smoothing)
-
-
-@_compiled
-def replace_parents(  # type: ignore[no-untyped-def]
-    parents, children, draws, noise, explorers, explore, refine, channels, smoothing
-):
-    """Select the fittest of parents and children. Arguments as in `generation`.
-
-    Of a child only the pooled map was kept: one that becomes a parent is made again, from what was drawn for it.
-    """
-    k, size = parents.slot.size, parents.H.shape[2]
-    blocks, row = parents.H.shape[1], _row(noise)
-    left, right, work = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    scale, sums = np.empty(row, np.float32), np.empty((3, row), np.float32)
-    everyone = np.concatenate((parents.fitness, children.fitness))
-    order = np.argsort(-everyone, kind="mergesort")[:k]
-    taken = np.zeros(2 * k, np.bool_)
-    taken[parents.slot] = True
-    chosen, free = np.empty(k, np.int64), 0
-    for rank in range(k):
-        if order[rank] < k:
-            chosen[rank] = parents.slot[order[rank]]
-            continue
-        while taken[free]:
-            free += 1
-        taken[free] = True
-        chosen[rank] = free
-        child = order[rank] - k
-        i, j = draws.first[child], draws.second[child]
-        factor = explore if child < explorers else refine
-        for block in range(blocks):
-            e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
-            m1, m2, s1, s2 = left, right, sums[0, :16], sums[1, :16]
-            if i < k:
-                m1, s1 = parents.M[parents.slot[i], block], parents.sigma[parents.slot[i], block]
-            else:
-                _smoothed_explorer(parents, children, draws, noise, i - k, block, explore, scale, left)
-                for lane in range(16):
-                    s1[lane] = children.a[i - k] * children.spread[i - k, block, lane]
-            if j < k:
-                m2, s2 = parents.M[parents.slot[j], block], parents.sigma[parents.slot[j], block]
-            else:
-                _smoothed_explorer(parents, children, draws, noise, j - k, block, explore, scale, right)
-                for lane in range(16):
-                    s2[lane] = children.a[j - k] * children.spread[j - k, block, lane]
-            noise_scale(s1, s2, sign * factor, scale)
-            a, b, ones = children.a[child], children.b[child], noise.ones[block]
-            normalised_mix(m1, m2, noise.once[e], scale, a, b, ones, parents.H[free, block])
-            settle(parents, free, block, noise, smoothing, sums, work)
-        if size == 16:
-            _single_position(parents, free, noise, channels)
-    parents.slot[:] = chosen
-    parents.fitness[:] = everyone[order]
-
-
-@_compiled
-def search_layer(  # type: ignore[no-untyped-def]
-    parents, children, draws, noise, tail, label, explorers, explore, refine, channels, normalised, smoothing, history
-):
-    """All generations of one layer. As `generation`, but `draws` and the two banks of `noise` have a first axis more:
-    one entry a generation, and one a bank, which the generations use in turn. `history` (generations,) is filled with
-    the best cross-entropy after each."""
-    banks = noise.once.shape[0]
-    for g in range(history.size):
-        drawn = Draws(draws.first[g], draws.second[g], draws.noise[g])
-        now = Noise(
-            noise.once[g % banks], noise.twice[g % banks], noise.ones, noise.smoothed_ones, noise.down, noise.across
-        )
-        generation(
-            parents, children, drawn, now, tail, label, explorers, explore, refine, channels, normalised, smoothing
-        )
-        history[g] = -parents.fitness[0]
-
-
-@_compiled
-def settle(parents, slot, block, noise, smoothing, sums, work):  # type: ignore[no-untyped-def]
-    """What a new parent's H entails: its spread, and its smoothed maps."""
-    lane_spread(parents.H[slot, block], sums, parents.sigma[slot, block])
-    if smoothing:
-        smooth(parents.H[slot, block], noise.down, noise.across, work, parents.M[slot, block])
-        smooth(parents.M[slot, block], noise.down, noise.across, work, parents.M2[slot, block])
-
-
-@_compiled
-def settle_all(parents, noise, channels, smoothing):  # type: ignore[no-untyped-def]
-    """`settle` for the first parents, those in use."""
-    work, sums = np.empty(noise.ones.shape[1], np.float32), np.empty((3, _row(noise)), np.float32)
-    for slot in parents.slot:
-        for block in range(parents.H.shape[1]):
-            settle(parents, slot, block, noise, smoothing, sums, work)
-        if parents.H.shape[2] == 16:
-            _single_position(parents, slot, noise, channels)
-
-
-@_compiled
-def _single_position(parents, slot, noise, channels):  # type: ignore[no-untyped-def]
-    """Where maps are a single position, the spread is taken over all channels."""
+@_leaf
+def sums_of(x):  # type: ignore[no-untyped-def]
+    """The sum of x and that of its squares."""
     total, squares = 0.0, 0.0
-    for x in parents.H[slot].ravel():
-        total += x
-        squares += x * x
-    variance = (squares - total * total / channels) / (channels - 1)
-    for block in range(parents.H.shape[1]):
-        parents.sigma[slot, block] = np.float32(np.sqrt(variance)) * noise.ones[block]
+    for i in range(x.size):
+        total += x[i]
+        squares += x[i] * x[i]
+    return total, squares
 
 
-@_inlined
-def _row(noise):  # type: ignore[no-untyped-def]
-    """How many numbers of a tile the inner loops take at a time: a row of positions, or all of a small tile."""
-    size = noise.ones.shape[1]
-    return size if size <= 1024 else size // noise.down.shape[1]
+@_exact_leaf
+def fittest(parents, children, order):  # type: ignore[no-untyped-def]
+    """Fill `order` (k,) with the fittest of parents (k,) and children (n,), which are numbered from k on, the fittest
+    first; among equals the first, and NaN last."""
+    k = order.size
+    for new in range(k + children.size):
+        x = parents[new] if new < k else children[new - k]
+        rank = min(new, k)
+        while rank > 0:
+            other = order[rank - 1]
+            y = parents[other] if other < k else children[other - k]
+            if not (y < x or (np.isnan(y) and not np.isnan(x))):
+                break
+            if rank < k:
+                order[rank] = other
+            rank -= 1
+        if rank < k:
+            order[rank] = new
 
 
-@_inlined
-def _bank_row(drawn, rows):  # type: ignore[no-untyped-def]
-    """Row of the bank, and sign, that a number below 2 * rows stands for."""
-    return (drawn, np.float32(1)) if drawn < rows else (drawn - rows, np.float32(-1))
-
-
-@_compiled
-def _keep(tile, sides, buffer, out):  # type: ignore[no-untyped-def]
-    """The part of a child that its evaluation needs: pooled if the network pools, else all of it."""
-    if sides.shape[0] > 1:
-        pool(tile, sides[0, 1], sides[1, 0], sides[1, 1], buffer, out)
-    else:
-        out[:] = tile
-
-
-@_compiled
-def _normalisation(children, total, squares, start, stop, values, normalised):  # type: ignore[no-untyped-def]
+@_leaf
+def normalisation(children, total, squares, start, stop, values, normalised):  # type: ignore[no-untyped-def]
     """The a and b of children start .. stop-1: (x - mean) / sqrt(var + 1e-5) = a * x + b."""
     for child in range(start, stop):
         mean = total[child] / values
@@ -493,15 +374,239 @@ def _normalisation(children, total, squares, start, stop, values, normalised):  
             children.b[child] = -mean * children.a[child]
 
 
-@_compiled
-def _smoothed_explorer(  # type: ignore[no-untyped-def]
-    parents, children, draws, noise, child, block, explore, scale, out
-):
-    """The smoothed maps of an explorer, from maps and noise smoothed twice."""
+@_inlined
+def _bank_row(drawn, rows):  # type: ignore[no-untyped-def]
+    """Row of the bank, and sign, that a number below 2 * rows stands for."""
+    return (drawn, np.float32(1)) if drawn < rows else (drawn - rows, np.float32(-1))
+
+
+@_inlined
+def _parent(parents, room, number, block):  # type: ignore[no-untyped-def]
+    """Smoothed maps and spread, of a block, of a parent; or of an explorer, which are numbered from k on."""
+    k = parents.slot.size
+    maps = parents.M[parents.slot[number], block] if number < k else room.smoothed[number - k]
+    sigma = parents.sigma[parents.slot[number], block] if number < k else room.sigma[number - k]
+    return maps, sigma
+
+
+@_inlined
+def _smooth_explorer(parents, children, draws, noise, child, block, explore, room):  # type: ignore[no-untyped-def]
+    """Make the smoothed maps of an explorer, from maps and noise smoothed twice, and its spread."""
     p1, p2 = parents.slot[draws.first[child]], parents.slot[draws.second[child]]
     e, sign = _bank_row(draws.noise[child, block], noise.twice.shape[0])
-    noise_scale(parents.sigma[p1, block], parents.sigma[p2, block], sign * explore, scale)
+    noise_scale(parents.sigma[p1, block], parents.sigma[p2, block], sign * explore, room.scale)
     normalised_mix(
-        parents.M2[p1, block], parents.M2[p2, block], noise.twice[e], scale, children.a[child], children.b[child],
-        noise.smoothed_ones[block], out,
+        parents.M2[p1, block], parents.M2[p2, block], noise.twice[e], room.scale, children.a[child], children.b[child],
+        noise.smoothed_ones[block], room.smoothed[child],
     )
+    for lane in range(16):
+        room.sigma[child, lane] = children.a[child] * children.spread[child, block, lane]
+
+
+@_inlined
+def _keep(tile, sides, buffer, out):  # type: ignore[no-untyped-def]
+    """The part of a child that its evaluation needs: pooled if the network pools, else all of it."""
+    if sides.shape[0] > 1:
+        pool(tile, sides[0, 1], sides[1, 0], sides[1, 1], buffer, out)
+    else:
+        for i in range(tile.size):
+            out[i] = tile[i]
+
+
+@_inlined
+def _settle(parents, slot, noise, channels, smoothing, room):  # type: ignore[no-untyped-def]
+    """What a new parent's H entails: its spread, and its smoothed maps."""
+    blocks, size = parents.H.shape[1:]
+    for block in range(blocks):
+        H, M, M2 = parents.H[slot, block], parents.M[slot, block], parents.M2[slot, block]
+        lane_spread(H, room.sums, parents.sigma[slot, block])
+        if smoothing:
+            for again in range(2):
+                smooth(M if again else H, noise.down, noise.across, room.work, M2 if again else M)
+    if size == 16:  # a single position: the spread is taken over all channels
+        for block in range(blocks):
+            for lane in range(16):
+                room.this[16 * block + lane] = parents.H[slot, block, lane]
+        total, squares = sums_of(room.this)
+        spread = np.float32(np.sqrt((squares - total * total / channels) / (channels - 1)))
+        for block in range(blocks):
+            for lane in range(16):
+                parents.sigma[slot, block, lane] = spread * noise.ones[block, lane]
+    parents.settled[slot] = 1
+
+
+@_inlined
+def _reproduce(  # type: ignore[no-untyped-def]
+    parents, children, draws, noise, sides, explorers, explore, refine, channels, normalised, room
+):
+    """Make the children, but keep of them what `Children` says. Explorers first: a refiner whose parent is one needs it
+    normalised."""
+    k, n = parents.slot.size, draws.first.size
+    blocks, size = parents.H.shape[1:]
+    values = channels * (size // 16)
+    room.total[:] = 0
+    room.squares[:] = 0
+    room.needed[:] = 0
+    for refiner in range(explorers, n):
+        room.needed[draws.first[refiner]] = 1
+        room.needed[draws.second[refiner]] = 1
+    for refining in range(2):
+        start, stop, strength = (explorers, n, refine) if refining else (0, explorers, explore)
+        for block in range(blocks):
+            for child in range(explorers if refining else 0):
+                if room.needed[k + child]:
+                    _smooth_explorer(parents, children, draws, noise, child, block, explore, room)
+            for child in range(start, stop):
+                m1, s1 = _parent(parents, room, draws.first[child], block)
+                m2, s2 = _parent(parents, room, draws.second[child], block)
+                e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
+                noise_scale(s1, s2, sign * strength, room.scale)
+                total, squares = mix(m1, m2, noise.once[e], room.scale, room.tile)
+                room.total[child] += total
+                room.squares[child] += squares
+                if not refining:
+                    lane_spread(room.tile, room.sums, children.spread[child, block])
+                _keep(room.tile, sides, room.buffer, children.pooled[child, block])
+        normalisation(children, room.total, room.squares, start, stop, values, normalised)
+        if size == 16 and not refining:  # a single position: the spread is taken over all channels
+            for child in range(explorers):
+                spread = np.float32(np.sqrt(children.variance[child] * values / (values - 1)))
+                for block in range(blocks):
+                    for lane in range(16):
+                        children.spread[child, block, lane] = spread * noise.ones[block, lane]
+
+
+@_inlined
+def _evaluate(children, tail, label, room):  # type: ignore[no-untyped-def]
+    """The rest of the network for every child: normalisation, activations, poolings but the first, head."""
+    n, blocks = children.pooled.shape[:2]
+    stages, per_stage = tail.scale.shape[:2]
+    for child in range(n):
+        a, b, x, y, size = children.a[child], children.b[child], room.this, room.that, children.pooled.shape[2]
+        for block in range(blocks):
+            source, target = children.pooled[child, block], x[block * size : (block + 1) * size]
+            for i in range(size):
+                target[i] = a * source[i] + b
+        size *= blocks
+        for stage in range(stages):
+            if stage > 0:
+                width_in, (height, width) = tail.sides[stage, 1], tail.sides[stage + 1]
+                before, size = size // blocks, height * width * 16
+                for block in range(blocks):
+                    source, target = x[block * before : (block + 1) * before], y[block * size : (block + 1) * size]
+                    pool(source, width_in, height, width, room.buffer, target)
+                x, y = y, x
+                size *= blocks
+            for step in range(per_stage):
+                activate(x[:size], tail.scale[stage, step], tail.shift[stage, step])
+        for c in range(room.logits.size):
+            room.logits[c] = tail.bias[c] + dot(tail.head[c, :size], x[:size])
+        children.fitness[child] = minus_cross_entropy(room.logits, label)
+
+
+@_inlined
+def _select(parents, children, draws, noise, explorers, explore, refine, room):  # type: ignore[no-untyped-def]
+    """Replace the parents by the fittest of parents and children. Those that are new have yet to be settled.
+
+    Of a child only the pooled map was kept: one that becomes a parent is made again, from what was drawn for it.
+    """
+    order, slot, fitness = room.order, room.slot, room.fitness
+    fittest(parents.fitness, children.fitness, order)
+    k, free = parents.slot.size, 0
+    for rank in range(k):
+        if order[rank] < k:
+            slot[rank], fitness[rank] = parents.slot[order[rank]], parents.fitness[order[rank]]
+            continue
+        while parents.settled[free]:
+            free += 1
+        child = order[rank] - k
+        slot[rank], fitness[rank] = free, children.fitness[child]
+        first, second = draws.first[child], draws.second[child]
+        for block in range(parents.H.shape[1]):
+            for which in range(2):
+                parent = second if which else first
+                if parent >= k:
+                    _smooth_explorer(parents, children, draws, noise, parent - k, block, explore, room)
+            m1, s1 = _parent(parents, room, first, block)
+            m2, s2 = _parent(parents, room, second, block)
+            e, sign = _bank_row(draws.noise[child, block], noise.once.shape[0])
+            noise_scale(s1, s2, sign * (explore if child < explorers else refine), room.scale)
+            a, b, ones = children.a[child], children.b[child], noise.ones[block]
+            normalised_mix(m1, m2, noise.once[e], room.scale, a, b, ones, parents.H[free, block])
+        free += 1
+    parents.settled[:] = 0
+    for rank in range(k):
+        parents.slot[rank], parents.fitness[rank] = slot[rank], fitness[rank]
+        if order[rank] < k:
+            parents.settled[slot[rank]] = 1
+
+
+@_kernel
+def search_loop(  # type: ignore[no-untyped-def]
+    parents, children, draws, noise, tail, label, explorers, explore, refine, channels, normalised, smoothing, history,
+    room
+):
+    """See `search_layer`."""
+    banks = noise.once.shape[0]
+    for g in range(history.size + 1):
+        for rank in range(parents.slot.size):
+            if not parents.settled[parents.slot[rank]]:
+                _settle(parents, parents.slot[rank], noise, channels, smoothing, room)
+        if g == history.size:
+            break
+        drawn = Draws(draws.first[g], draws.second[g], draws.noise[g])
+        now = Noise(
+            noise.once[g % banks], noise.twice[g % banks], noise.ones, noise.smoothed_ones, noise.down, noise.across
+        )
+        _reproduce(parents, children, drawn, now, tail.sides, explorers, explore, refine, channels, normalised, room)
+        _evaluate(children, tail, label, room)
+        _select(parents, children, drawn, now, explorers, explore, refine, room)
+        history[g] = -parents.fitness[0]
+
+
+@_kernel
+def smooth_loop(tiles, down, across, work, out):  # type: ignore[no-untyped-def]
+    """See `smooth_rows`."""
+    for i in range(tiles.shape[0]):
+        smooth(tiles[i], down, across, work, out[i])
+
+
+def search_layer(
+    parents: Parents, children: Children, draws: Draws, noise: Noise, tail: Tail, label: int, explorers: int,
+    explore: float, refine: float, channels: int, normalised: bool, smoothing: bool, history: Array,
+) -> None:
+    """All generations of one layer: in each, reproduce, evaluate and select.
+
+    Args:
+        parents: changed in place; those that are not settled are settled first.
+        children: overwritten.
+        draws: arrays with a first axis more, the generations; a refiner's parents are numbers of parents and, from k
+            on, of explorers.
+        noise: `once` and `twice` with a first axis more, the banks, which the generations use in turn.
+        tail: of the network.
+        label: of the image.
+        explorers: the first so many children; the others are refiners.
+        explore, refine: their noise, as a share of the parents' spread.
+        channels: of the layer, those that fill up the last block not counted.
+        normalised: whether children are normalised.
+        smoothing: whether parents' maps are smoothed, so that M and M2 differ from H.
+        history: (generations,), filled with the best cross-entropy after each; it may be empty.
+    """
+    size, k, n = parents.H.shape[2], len(parents.slot), len(children.fitness)
+    row = size if size <= 1024 else size // noise.down.shape[1]  # a row of positions, or all of a small tile
+    lengths = (size, size, row, row, (3, row), (explorers, size), (explorers, LANES), n, n, children.pooled[0].size,
+               children.pooled[0].size, len(tail.bias), k + explorers, k, k, k)
+    types = [np.float32] * 7 + [np.float64] * 2 + [np.float32] * 3 + [np.int64] * 3 + [np.float32]
+    room = Room(*map(np.empty, lengths, types))
+    # One type for each argument: for any other all would be compiled again.
+    _run(
+        search_loop, parents, children, Draws(*map(np.ascontiguousarray, draws)), noise, tail, int(label),
+        int(explorers), np.float32(explore), np.float32(refine), int(channels), bool(normalised), bool(smoothing),
+        history, room,
+    )
+
+
+def smooth_rows(tiles: Array, down: Array, across: Array, out: Array) -> None:
+    """`smooth` of every tile (n, tile)."""
+    work = np.empty(tiles.shape[1], np.float32)
+    _run(smooth_loop, np.require(tiles, requirements=["C", "W"]), down, across, work, out)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import sys
 from collections.abc import Sequence
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
+from llvmlite import binding  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from repsearch.config import SearchConfig
@@ -24,10 +29,28 @@ from repsearch.reference import Found, evaluate, first_population, propagate, se
 
 
 def compiled() -> bool:
-    """Whether the kernel need not be compiled first, as far as numba and its cache tell."""
-    folder = kernel.search_layer.stats.cache_path
-    kept = folder is not None and any(Path(folder).glob("kernel.search_layer-*.nbi"))
-    return kept or bool(kernel.search_layer.signatures)
+    """Whether the kernel is compiled: in this process, or in numba's cache, from its file and for this processor.
+
+    As far as can be known: False where numba keeps its cache in a form unknown here.
+    """
+    try:
+        return bool(kernel.search_loop.signatures) or _in_cache(Path(kernel.search_loop.stats.cache_path))
+    except Exception:  # whatever another version of numba may do
+        return False
+
+
+def _in_cache(folder: Path) -> bool:
+    """Whether numba's cache in a folder has the code. Its index is numba's version, then a stamp of the source, in
+    either form that numba has had, and the files of code, by what they were compiled for."""
+    source, line = Path(kernel.__file__), kernel.search_loop.py_func.__code__.co_firstlineno
+    python = f"py{sys.version_info[0]}{sys.version_info[1]}{sys.abiflags}"
+    with (folder / f"kernel.search_loop-{line}.{python}.nbi").open("rb") as index:
+        if pickle.load(index) != numba.__version__:
+            return False
+        stamp, files = pickle.load(index)
+    stamps = ((source.stat().st_mtime, source.stat().st_size), hashlib.sha256(source.read_bytes()).digest())
+    processor = kernel.config.CPU_NAME or binding.get_host_cpu_name()
+    return stamp in stamps and any(processor in key[1] and (folder / name).exists() for key, name in files.items())
 
 
 class KernelEngine:
@@ -103,9 +126,8 @@ class KernelEngine:
         maps[: len(H)] = pack(H)
         M, M2 = (np.zeros_like(maps), np.zeros_like(maps)) if smoothing else (maps, maps)
         sigma = np.zeros((slots, room[0], LANES), np.float32)
-        state = kernel.Parents(np.arange(len(H)), fitness.numpy().copy(), maps, M, M2, sigma)
-        kernel.settle_all(state, noise, H.shape[1], smoothing)
-        return state
+        settled = np.zeros(slots, np.int64)
+        return kernel.Parents(np.arange(len(H)), fitness.numpy().copy(), maps, M, M2, sigma, settled)
 
     def children(self, layer: int) -> kernel.Children:
         """Room for the children of a generation."""
@@ -122,10 +144,9 @@ class KernelEngine:
         banks, config, schedule = self.banks(layer), self.config, self.config.schedule[layer]
         channels = self.shapes[layer][0]
         history = np.zeros(schedule.generations, np.float32)
-        explore, refine = np.float32(schedule.strength * schedule.boost), np.float32(schedule.strength)
         kernel.search_layer(
             state, self.children(layer), draw(self.seed, layer, index, channels, banks.rows, config),
-            self.noise(layer), self.tails[layer], label, config.explorers, explore, refine, channels,
-            config.normalise, banks.smoothing, history,
+            self.noise(layer), self.tails[layer], label, config.explorers,
+            schedule.strength * schedule.boost, schedule.strength, channels, config.normalise, banks.smoothing, history,
         )
         return torch.from_numpy(history)

@@ -40,6 +40,8 @@ def layer_shapes(network: nn.Module, data: Split, config: SearchConfig) -> Shape
             layers = activations(network, images)
     except RuntimeError as error:
         raise cannot_take(network, images, error) from None
+    if layers[-1].dtype not in (torch.float32, torch.float64):
+        raise InputError(f"network: computes in {layers[-1].dtype}; a search needs network.float() and such images")
     shapes = {name: tuple(H.shape[1:]) for name, H in zip(names, layers, strict=True)}
     for name, shape in list(shapes.items())[:-1]:
         if len(shape) != 3:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.reproduce.plans import READINGS
 from repsearch.reproduce.runs import Run
-from repsearch.reproduce.variants import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED, TUNING
+from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
+from repsearch.reproduce.trials import TUNING
+from repsearch.reproduce.variants import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Experiment:
         variants: of each data set.
         preset: run at this preset, which is then part of the book's experiments.
         seeds: use only the first so many seeds.
+        main: variants that a verdict rests on, which use more, `MAIN_SEEDS`.
         train: training images at the book preset, where many variants are compared, of which the order matters and not
             the height.
     """
@@ -34,7 +36,8 @@ class Experiment:
     data: tuple[str, ...]
     variants: tuple[str, ...]
     preset: str | None = None
-    seeds: int | None = None
+    seeds: int = 3
+    main: tuple[str, ...] = ()
     train: int | None = None
 
     def runs(self, preset: str, seeds: Sequence[int]) -> list[Run]:
@@ -44,35 +47,48 @@ class Experiment:
         preset = self.preset or preset
         return [Run(self.kind, data, preset, variant, seed, self.train if preset == "book" else None)
                 for data in (("digits",) if preset == "smoke" else self.data)
-                for seed in seeds[: self.seeds] for variant in self.variants]
+                for seed in seeds for variant in self.variants
+                if seed in seeds[: MAIN_SEEDS if variant in self.main else self.seeds]]
 
 
+MAIN_SEEDS = 3
+ALL_SEEDS = tuple(range(MAIN_SEEDS))
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
+MAIN = ("search-based", "sgd2", "untrained-body", "class-means", "search-tuned", "sgd-tuned", "untrained-tuned",
+        "class-means-tuned")
 FIGURE5 = ("search-based", "sgd2", "other")
 EXPERIMENTS = {
     "perturbation": Experiment("2", "what a random perturbation gains, in parameters and in activations",
                                "perturbation", ("cifar10",), ("all",)),
     "fig2": Experiment("3.2", "cross-entropy of the best against population and generations, each block alone",
                        "fig2", ("cifar100",), tuple(READINGS)),
-    "fig2-paper": Experiment("3.2", "the same at the paper's sizes, in two readings", "fig2", ("cifar100",),
-                             ("child", "noise"), preset="paper", seeds=1),
+    "fig2-paper": Experiment("3.2", "the same at the paper's sizes", "fig2", ("cifar100",), tuple(READINGS),
+                             preset="paper"),
     "fig3": Experiment("3.2", "effective number of solutions against independent runs, each block alone", "fig3",
-                       ("cifar100",), ("noise",)),
-    "table1": Experiment("4.3", "test accuracy without augmentation, with controls", "training", ALL, tuple(TABLE1)),
-    "table2": Experiment("4.3", "test accuracy with augmentation", "training", PHOTOGRAPHS, tuple(TABLE2)),
+                       ("cifar100",), ("noise", *SIZES)),
+    "table1": Experiment("4.3", "test accuracy without augmentation, with controls", "training", ALL, tuple(TABLE1),
+                         main=MAIN),
+    "table2": Experiment("4.3", "test accuracy with augmentation", "training", PHOTOGRAPHS, tuple(TABLE2),
+                         main=tuple(TABLE2)),
     "fig4": Experiment("4.4", "accuracy against population and generations", "training", PHOTOGRAPHS,
-                       ("search-based", *FIGURE4), train=500),
-    "fig5": Experiment("4.5", "distance to the searched targets against epoch", "training", PHOTOGRAPHS, FIGURE5),
-    "fig6": Experiment("4.5", "within-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
-    "fig7": Experiment("B", "between-class entropy against epoch", "training", PHOTOGRAPHS, FIGURE5),
+                       ("search-based", "sgd2", "untrained-body", *FIGURE4), train=500),
+    "fig5": Experiment("4.5", "distance to the searched targets against epoch", "training", ALL, FIGURE5),
+    "fig6": Experiment("4.5", "within-class entropy against epoch", "training", ALL, FIGURE5),
+    "fig7": Experiment("B", "between-class entropy against epoch", "training", ALL, FIGURE5),
+    "untrained": Experiment("4.5", "where these trainings start", "untrained", ALL, ("start",)),
     "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "training", ("cifar10",),
                             ("search-based", "sgd2", "untrained-body", "class-means", *ABLATIONS), train=500),
     "batch": Experiment("3.1", "readings that tie images to each other; only the reference searches them",
                         "training", ("digits",), ("search-based", *TIED), preset="smoke"),
-    "tuning": Experiment("A.3", "learning rates of both trainings, chosen on validation images", "training",
+    "tuning": Experiment("A.3", "depth, rates and weight decay, chosen on validation images", "training",
                          ("cifar10",), tuple(TUNING), seeds=1),
     "search": Experiment("3.1", "a hundred images searched at the paper's sizes", "search", ("cifar10",),
                          ("first100",), preset="paper"),
+    "chained": Experiment("3.1", "layer after layer, beside each layer alone", "search", PHOTOGRAPHS, ("chained",)),
+    "diversity": Experiment("3.1", "how alike parents become, with explorers and without", "diversity", ("cifar10",),
+                            tuple(EXPLORERS)),
+    "gradients": Experiment("4.2", "which terms of the loss reach the body", "gradients", ("cifar10",),
+                            ("first-step",)),
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),
                         ("all",), preset="paper", seeds=1),
 }

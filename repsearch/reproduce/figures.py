@@ -178,7 +178,8 @@ def figure4(records: Sequence[Record]) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, 2, figsize=(9, 5.2), sharex="col", sharey="row")
         for column, axis in enumerate(("population", "generations")):
-            sized = [(_compute(r, axis), r) for r in records if r["variant"].startswith(("search-based", axis))]
+            chosen = [r for r in records if r["variant"] == "search-based" or r["variant"].startswith(axis)]
+            sized = [(_compute(r, axis), r) for r in chosen]
             sizes = sorted({size for size, _ in sized})
             for row, value in enumerate(values):
                 seeds = np.array([[value(r) for at, r in sized if at == size] for size in sizes]).T
@@ -224,7 +225,7 @@ def _followed(records: Sequence[Record], lines: Sequence[tuple[str, str, str, st
         for ax, block in zip(axes, blocks, strict=True):
             for variant, key, colour, style, name in lines:
                 rows = [row for r in records if r["variant"] == variant for row in r["measured"]
-                        if row["block"] == block]
+                        if row["block"] == block and row["epoch"] > 0]  # before, BatchNorm has seen no image
                 if rows:
                     sns.lineplot(x=[row["epoch"] for row in rows], y=[row[key] for row in rows], ax=ax, label=name,
                                  color=COLOURS[colour], linestyle=style, legend=False, **_BAND)

@@ -11,14 +11,19 @@ from repsearch import measure
 from repsearch.data import Split
 from repsearch.fitting import Watch
 from repsearch.networks import activations, device_of, layer_names, modes_kept
+from repsearch.reproduce.samples import generator_of
 from repsearch.store.reader import Targets
 
 
 def search_result(targets: Targets, data: Split) -> dict[str, Any]:
-    """What a search found, in numbers."""
+    """What a search found, layer by layer: the mean best cross-entropy at the start and the end, and of every
+    generation, in nats; the share of images whose best ever rises, whose label has a probability above one half in the
+    end, and of the targets' variance that lies between classes."""
     curves = {layer: targets.cross_entropy(layer) for layer in targets.layers}
     return {
         "cross_entropy": {layer: curve.mean(0)[[0, -1]].tolist() for layer, curve in curves.items()},
+        "curve": {layer: curve.mean(0).tolist() for layer, curve in curves.items()},
+        "rises": {layer: float((curve.diff(dim=1) > 0).any(1).float().mean()) for layer, curve in curves.items()},
         "above_half": {layer: float(((-curve[:, -1]).exp() > 0.5).float().mean()) for layer, curve in curves.items()},
         "between_class_share": {layer: measure.between_class_share(targets.read(layer), data.labels)
                                 for layer in targets.layers},
@@ -55,7 +60,7 @@ def watcher(
 @torch.no_grad()
 def follow(model: nn.Module, split: Split, targets: Targets, seed: int) -> list[dict[str, float]]:
     """Distances and entropies of each block that has targets (section 4.5), with their controls."""
-    generator, labels = torch.Generator().manual_seed(seed), split.labels[: len(targets)]
+    labels = split.labels[: len(targets)]
     with modes_kept(model):
         model.eval()
         layers = activations(model, split.images[: len(targets)].to(device_of(model)))
@@ -63,7 +68,7 @@ def follow(model: nn.Module, split: Split, targets: Targets, seed: int) -> list[
     for block, (name, H) in enumerate(zip(layer_names(model)[:-1], layers, strict=False)):
         if name not in targets.layers:
             continue
-        H, wanted = H.cpu(), targets.read(name)
+        H, wanted, generator = H.cpu(), targets.read(name), generator_of(seed, block)
         within, between = measure.class_entropies(H, labels)
         rows.append({
             "block": block, "distance": _mean(measure.cosine_distance(H, wanted)),

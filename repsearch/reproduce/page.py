@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
-from repsearch.reproduce.catalogue import runs
-from repsearch.reproduce.claims import Claim, claims
-from repsearch.reproduce.records import FOLDER
+from repsearch.reproduce.catalogue import ALL_SEEDS, runs
+from repsearch.reproduce.claims import NAMES, Claim, claims
+from repsearch.reproduce.intervals import FAILS, HOLDS, IN_PART, UNDECIDED, UNTRIED, expected_by_chance
+from repsearch.reproduce.records import FOLDER, read_records
 from repsearch.reproduce.tables import markdown
-from repsearch.reproduce.verdicts import IN_PART, NOT, REPRODUCED, RULES, UNTRIED
+from repsearch.sources import OFFICIAL
+
+VERDICTS = (HOLDS, IN_PART, UNDECIDED, FAILS, UNTRIED)
 
 
-def table(sections: Sequence[str] = (), command: bool = False) -> str:
+def table(
+    sections: Sequence[str] = (), command: bool = False, where: Callable[[Claim], bool] | None = None
+) -> str:
     """Claims as a Markdown table; those marked "our question" are not the paper's.
 
     Args:
         sections: of the paper, such as ("3.2",); none given is all.
         command: add what redoes a claim, and what that costs.
+        where: keep only those for which this holds.
     """
-    chosen = [claim for claim in claims() if not sections or claim.section in sections]
+    chosen = [claim for claim in claims()
+              if (not sections or claim.section in sections) and (where is None or where(claim))]
     return _table(chosen, several=len(sections) != 1, command=command)
 
 
 def _table(chosen: Sequence[Claim], several: bool, command: bool) -> str:
     """These claims; a claim is judged when it is first shown, and never again."""
-    head = [*(["section"] if several else []), "claim", "paper", "here, mean ± std of 3 seeds", "beside it", "verdict",
-            *(["made by"] if command else [])]
+    head = [*(["section"] if several else []), "claim", "paper", "here, mean ± std", "beside it",
+            "what decides: mean [95 % interval]", "verdict", *(["made by"] if command else [])]
     return markdown(head, [
         [*([claim.section] if several else []), *_cells(claim), *([_made_by(claim)] if command else [])]
         for claim in chosen])
 
 
 def _cells(claim: Claim) -> list[str]:
-    ours, control, verdict = claim.found
+    found = claim.found
     what = f"{claim.what} (*our question*)" if claim.ours else claim.what
-    return [what, claim.paper, ours, control, f"**{verdict}**"]
+    why = "; ".join(part for part in (found.parts, found.to_settle) if part)
+    return [what, claim.paper, found.ours, found.control, found.decided_by,
+            f"**{found.verdict}**" + (f": {why}" if why else "")]
 
 
 def _made_by(claim: Claim) -> str:
@@ -47,8 +56,41 @@ def _made_by(claim: Claim) -> str:
 @cache
 def minutes(experiments: str) -> float:
     """What the committed book records of these experiments took, on one core."""
-    records = [run.read(FOLDER) for run in runs(experiments.split(), "book", (0, 1, 2))]
+    records = [run.read(FOLDER) for run in runs(experiments.split(), "book", ALL_SEEDS)]
     return sum(float(record["seconds"]) for record in records if record) / 60
+
+
+def counted(found: Sequence[Claim]) -> str:
+    """How many claims have each verdict."""
+    verdicts = Counter(claim.found.verdict for claim in found)
+    return ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+
+
+def by_chance(found: Sequence[Claim]) -> float:
+    """At most how many of these claims would hold if no effect were there."""
+    return expected_by_chance([
+        len(claim.found.contrasts) for claim in found if not claim.found.exact
+        for _ in range(claim.found.sides)])
+
+
+def titles() -> dict[str, str]:
+    """The data sets as tables call them; of one of which the records saw a part, it is said."""
+    return {data: title if _source(data) == OFFICIAL[data] else f"{title} (a part)" for data, title in NAMES.items()}
+
+
+def _source(data: str) -> tuple[int, int]:
+    train, test = read_records(f"training-{data}-book-search-based-*")[0]["images"]["source"]
+    return train, test
+
+
+def images_of(data: str) -> str:
+    """Which part of a data set the records were made from, and how many images they took."""
+    (train, test), (all_train, all_test) = _source(data), OFFICIAL[data]
+    part = "all" if (train, test) == (all_train, all_test) else (
+        f"**a part**, {train:,} of {all_train:,} training and {test:,} of {all_test:,} test images")
+    taken = read_records(f"training-{data}-book-search-based-*")[0]["images"]
+    return (f"{NAMES[data]}: {part}; each seed trains on {taken['train']:,}, chooses its epoch on "
+            f"{taken['validation']:,}, and is tested on {taken['test']:,} that no other seed is")
 
 
 def page() -> str:
@@ -58,40 +100,41 @@ def page() -> str:
         f"## {'Appendix' if section.isalpha() else 'Section'} {section}\n\n"
         + _table([claim for claim in found if claim.section == section], several=False, command=True)
         for section in dict.fromkeys(claim.section for claim in found))
-    verdicts = Counter(claim.found[2] for claim in found if not claim.ours)
-    counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in (REPRODUCED, IN_PART, NOT, UNTRIED))
-    rules = "\n".join(f"- *{word}*: {asks};" for word, asks in RULES.items())
-    return _PAGE.format(
-        total=verdicts.total(), counts=counts, ours=sum(claim.ours for claim in found), rules=rules[:-1] + ".",
-        sections=sections,
-    )
+    papers, ours = ([claim for claim in found if claim.ours == own] for own in (False, True))
+    data = "\n".join(f"- {images_of(name)}." for name in NAMES)
+    return _PAGE.format(total=len(papers), counts=counted(papers), ours=len(ours), ours_counts=counted(ours),
+                        chance=by_chance(papers), data=data, sections=sections)
 
 
 _PAGE = """# Every claim, and what came out
 
-**{total} claims: {counts}.** {ours} questions of our own stand beside them.
+**{total} claims of the paper, at our size: {counts}.** Beside them {ours} questions of our own: {ours_counts}.
 
-This page is made by `python -m repsearch claims` from the records that come with the book. A verdict is a rule applied
-to them, not an opinion:
+This page is made by `python -m repsearch claims` from the records that come with the book. Every claim is a contrast
+that stands in the code: one number a seed that the claim says is above zero, with the smallest effect that matters, in
+brackets where there is one. Contrasts were fixed before these records were complete; one was changed after a look at
+them, and became harder to meet (whether explorers keep the parents diverse also asks, since then, that two of ten are
+left). Its 95 % interval (Student's t over seeds; differences are taken seed by seed) decides:
 
-- *reproduced*: what the claim says holds in each of three seeds, and at every block it speaks of;
-- *in part*: it holds for some blocks or readings; or not in every seed, but with a mean larger than its standard error;
-- *not reproduced*: it does not.
+- *holds*: the interval is above zero, and the mean at least the smallest effect;
+- *fails*: the interval is below the smallest effect;
+- *undecided*: neither. About how many seeds would settle it, with a probability of 80 %, is beside it; that is a rough
+  number, for the spread of few seeds is itself uncertain. Or the question cannot be put: where training adds nothing,
+  an ablation has nothing to take away;
+- *in part*: of the parts that are named some hold and some fail. A claim of several parts holds if all do.
 
-With nothing behind it, a claim would be reproduced by chance one time in eight, so look at the spread, too. Some words
-need a rule of their own:
+If nothing had any effect, at most {chance:.1f} of the {total} would hold by chance: 0.025 each, twice that where
+either sign counts. What is read off the code or off every single search, and not off a mean over seeds, is not counted
+there.
 
-{rules}
+A verdict is about the claim *at our size*: narrow networks, few images, and the library's default reading, in which
+noise is drawn once a map and smoothed alone; rows that use another say so. The paper's sizes are many times larger.
 
-"Beside it" stands what the number should be compared with, most often a control.
+{data}
 
-The trainings are those of the book preset: narrow networks, few images, and the library's default reading, in which
-noise is drawn once a map and smoothed alone. It learns better than the literal one, in which noise is drawn for every
-pixel and the whole child is smoothed; rows that use another reading say so. The paper's sizes are many times larger. A
-verdict is about the claim at ours. Minutes are those of all records of an experiment, on one core; searches that
-experiments share are counted where they were made first. Its command computes what is missing: empty folders for
-`--out` and `--store` make it compute everything again. The rows of Figure 2 at the paper's sizes are those of
-`repsearch reproduce fig2-paper`.
+Minutes are those of all records of an experiment, on one core; searches that experiments share are counted where they
+were made first. A command computes what is missing: empty folders for `--out` and `--store` make it compute everything
+again. The rows of Figure 2 at the paper's sizes are those of `repsearch reproduce fig2-paper`.
 
 {sections}
 """

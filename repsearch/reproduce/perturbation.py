@@ -40,7 +40,8 @@ class Setup:
 
 def run(setup: Setup, seed: int, root: str | None = None, _: Path | None = None) -> dict[str, Any]:
     """Perturb networks of every width, on the sample's images; see `perturb`."""
-    return {"points": perturb(setup.sample.load(root, seed), setup, seed)}
+    data = setup.sample.load(root, seed)
+    return {"images": setup.sample.counts(data), "points": perturb(data, setup, seed)}
 
 
 def perturb(data: Dataset, setup: Setup, seed: int = 0) -> list[dict[str, Any]]:

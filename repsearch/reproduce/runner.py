@@ -9,9 +9,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from repsearch import checks, presets
+from repsearch.checks import InputError
 from repsearch.reproduce.catalogue import EXPERIMENTS
-from repsearch.reproduce.records import write_record
+from repsearch.reproduce.records import read_record, write_record
 from repsearch.reproduce.runs import Run
+from repsearch.sources import read
 
 
 def reproduce(
@@ -47,12 +49,28 @@ def in_processes(work: Callable[[list[Run]], None], groups: Sequence[list[Run]],
 
 
 def _reproduce(todo: Sequence[Run], folder: Path, root: str | None, store: Path | None) -> None:
+    checked: set[str] = set()
     for run in todo:
         state = run.state(folder)
         if state != "done":
+            if run.data not in checked:
+                check_source(run.data, folder, root)
+                checked.add(run.data)
             result = run.compute(root, store)
             write_record(folder / f"{run.name}.json", result)
             print(f"{run.name}: was {state}; {result['seconds']:.0f} s", flush=True)
+
+
+def check_source(data: str, folder: Path, root: str | None) -> None:
+    """Raise `InputError` if records in the folder were made from another part of a data set than the files hold."""
+    (train, _), (test, _), _classes = read(data, root, None)
+    here = [len(train), len(test)]
+    for file in sorted(folder.glob(f"*-{data}-*.json")):
+        source = read_record(file).get("images", {}).get("source")
+        if source is not None and source != here:
+            was, now = (f"{counts[0]:,} training and {counts[1]:,} test images" for counts in (source, here))
+            raise InputError(f"out={str(folder)!r}: {file.name} is of {was}, the files of {data} now hold {now}; name "
+                             "another folder with --out")
 
 
 def listing(preset: str, seeds: Sequence[int], folder: Path) -> str:

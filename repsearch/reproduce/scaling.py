@@ -3,11 +3,11 @@ finds (Figure 3). Each block is searched alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from repsearch.config import SearchConfig
 from repsearch.data import Dataset
 from repsearch.measure import effective_number, effective_number_null
 from repsearch.reproduce.cache import cached_search
-from repsearch.reproduce.samples import Sample
+from repsearch.reproduce.samples import Sample, generator_of
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,8 @@ class Figure3:
 def run(setup: Figure2 | Figure3, seed: int, root: str | None = None, store: Path | None = None) -> dict[str, Any]:
     """Compute the points of the figure on the sample's images."""
     data = setup.sample.load(root, seed)
-    if isinstance(setup, Figure2):
-        return {"points": figure2(data, setup, seed, store)}
-    return {"points": figure3(data, setup, seed, store)}
+    make: Callable[..., list[dict[str, Any]]] = figure2 if isinstance(setup, Figure2) else figure3
+    return {"images": setup.sample.counts(data), "points": make(data, setup, seed, store)}
 
 
 def figure2(data: Dataset, setup: Figure2, seed: int = 0, store: Path | None = None) -> list[dict[str, Any]]:
@@ -114,15 +113,9 @@ def figure3(data: Dataset, setup: Figure3, seed: int = 0, store: Path | None = N
         solutions = torch.stack([targets.read(name) for targets in found])
         good = torch.stack([targets.probability > 0.5 for targets in found])
         points += [{"block": block, "runs": count,
-                    **_diversity(solutions[:count], good[:count], _generator(seed, block, count))}
+                    **_diversity(solutions[:count], good[:count], generator_of(seed, block, count))}
                    for count in setup.counts]
     return points
-
-
-def _generator(seed: int, block: int, count: int) -> torch.Generator:
-    """Of the controls of one point, which so don't depend on what other points there are."""
-    state = np.random.SeedSequence([seed, block, count]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)
 
 
 def _diversity(solutions: Tensor, good: Tensor, generator: torch.Generator) -> dict[str, Any]:

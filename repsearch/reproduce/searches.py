@@ -22,19 +22,24 @@ class Setup:
         width: of the network.
         search: its configuration.
         images: the first so many training images are searched.
+        alone: blocks that are searched a second time, each alone, from noisy copies passed on by those before it.
     """
 
     sample: Sample
     width: int
     search: SearchConfig
     images: int
+    alone: tuple[str, ...] = ()
 
 
 def run(setup: Setup, seed: int, root: str | None = None, store: Path | None = None) -> dict[str, Any]:
     """Search the sample's images."""
     data = setup.sample.load(root, seed)
     network, images = search_network(data, setup, seed), data.train[: setup.images]
-    return found_by(cached_search(network, images, setup.search, seed, store))
+    found = found_by(cached_search(network, images, setup.search, seed, store))
+    alone = {layer: cached_search(network, images, setup.search, seed, store, (layer,)) for layer in setup.alone}
+    curves = {layer: targets.cross_entropy(layer).mean(0).tolist() for layer, targets in alone.items()}
+    return {"images": setup.sample.counts(data), **found, "alone": curves}
 
 
 def found_by(targets: Targets) -> dict[str, Any]:

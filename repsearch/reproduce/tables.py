@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from repsearch.reproduce.intervals import interval
 from repsearch.reproduce.records import Record
 from repsearch.reproduce.variants import VARIANTS
 
@@ -130,6 +131,26 @@ def of_variants(
     rows = [["**base**" if name == base else VARIANTS[name].what, *(cell(records, name, column) for column in columns)]
             for name in names]
     return markdown(["", *(column.title for column in columns)], rows)
+
+
+def against(records: Sequence[Record], names: Sequence[str], base: str, column: Column) -> str:
+    """How far each variant is from another, seed by seed, with its 95 % interval; bold where that leaves out zero.
+
+    Args:
+        records: of trainings of one data set, with one preset.
+        names: of variants.
+        base: the variant that they are compared with.
+        column: such as `TEST`.
+    """
+    values = {name: {r["seed"]: column.value(r) for r in records if r["variant"] == name} for name in (base, *names)}
+    rows = []
+    for name in names:
+        apart = [a - b for seed, a in sorted(values[name].items())
+                 if a is not None and (b := values[base].get(seed)) is not None]
+        found = interval(apart)
+        text = found.text(column.digits)
+        rows.append([VARIANTS[name].what, f"**{text}**" if found.low > 0 or found.high < 0 else text])
+    return markdown(["", f"{column.title}: difference to {VARIANTS[base].what} [95 % interval]"], rows)
 
 
 def code(*functions: Any) -> str:

@@ -15,6 +15,7 @@ from repsearch.config import SearchConfig
 from repsearch.data import Dataset, Split
 from repsearch.reproduce.cache import cached_search
 from repsearch.reproduce.measures import search_result
+from repsearch.reproduce.samples import Seeds
 from repsearch.store.reader import Targets
 
 
@@ -36,8 +37,8 @@ class Searched:
 
 
 def search_all(
-    data: Dataset, how: Searched | None, kind: Literal["own", "other", "class means"] | None, measured: int, seed: int,
-    store: Path | None,
+    data: Dataset, how: Searched | None, kind: Literal["own", "other", "class means"] | None, measured: int,
+    seeds: Seeds, store: Path | None,
 ) -> tuple[dict[str, Any], Targets | None, Targets | None]:
     """What was found, the body's targets, and the targets of the validation images that are followed.
 
@@ -46,17 +47,19 @@ def search_all(
         how: to search; None searches nothing.
         kind: of the body's targets; None searches none.
         measured: how many validation images are followed.
-        seed: of network and search.
+        seeds: of network and search, and of the choice of other images.
         store: folder in which searches are kept.
     """
     if how is None:
         return {}, None, None
-    network, found, targets, held_out = search_network(data, how, seed, how.head_init), {}, None, None
+    network, found, targets, held_out = search_network(data, how, seeds.network, how.head_init), {}, None, None
     if kind:
-        searches = [cached_search(network, data.train, how.search, seed + 1000 * run, store) for run in range(how.runs)]
-        found, targets = search_result(searches[0], data.train), body_targets(searches, data.train, kind, seed)
+        searches = [cached_search(network, data.train, how.search, seeds.search + 1000 * run, store)
+                    for run in range(how.runs)]
+        found = search_result(searches[0], data.train)
+        targets = body_targets(searches, data.train, kind, seeds.training)
     if measured:
-        held_out = cached_search(network, data.validation[:measured], how.search, seed, store)
+        held_out = cached_search(network, data.validation[:measured], how.search, seeds.search, store)
     return found, targets, held_out
 
 

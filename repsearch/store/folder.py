@@ -75,8 +75,8 @@ def locked(path: Path, timeout: float = -1) -> Iterator[None]:
     try:
         try:
             lock.acquire(timeout)
-        except OSError as error:
-            if isinstance(error, Timeout) or error.errno not in WITHOUT_LOCKS:
+        except (OSError, NotImplementedError) as error:  # older versions of filelock raise the second
+            if isinstance(error, Timeout) or getattr(error, "errno", errno.ENOSYS) not in WITHOUT_LOCKS:
                 raise
             lock = SoftFileLock(path.with_name(path.name + SOFT))
             lock.acquire(timeout)

@@ -123,11 +123,15 @@ def _is_hash(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
+SIZES = ("parents", "explorers", "refiners", "shard")
+"""What a configuration must say, whatever fields it had when it was written."""
+
+
 def _is_configuration(value: Any) -> bool:
     try:
         schedule = [LayerSearch(**row) for row in value["schedule"]]
         found = as_dict(SearchConfig(**{**value, "schedule": schedule}))
-        return bool({key: found[key] for key in value} == value)
+        return bool({key: found[key] for key in value} == value) and set(SIZES) <= set(value)
     except (InputError, TypeError, KeyError, AttributeError):
         return False
 

@@ -110,7 +110,7 @@ class TargetsWriter:
         tensors: dict[str, Tensor] = {}
         for name, H, loss in zip(self.manifest["layers"], found.activations, found.cross_entropy, strict=True):
             tensors[name] = H.half().contiguous()
-            tensors[f"cross_entropy.{name}"] = loss.contiguous()
+            tensors[f"cross_entropy.{name}"] = loss.float().contiguous()
             if not bool(torch.isfinite(tensors[name]).all()):
                 what = "is NaN" if bool(tensors[name].isnan().any()) else "exceeds the range of float16"
                 raise InputError(f"network: {name} {what} in images {start} to {stop - 1}; look at its weights")

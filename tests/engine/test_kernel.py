@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numba import njit
 from readings import READINGS
 from scipy.stats import ks_2samp
 from torch import Tensor
@@ -20,8 +22,9 @@ from torch import Tensor
 import repsearch as rs
 from repsearch.airbench import convnet
 from repsearch.config import LayerSearch, split_population
-from repsearch.engine import kernel
+from repsearch.engine import kernel, kernel_engine
 from repsearch.engine.draws import Banks, draw, pack, unpack
+from repsearch.engine.kernel import Array
 from repsearch.engine.kernel_engine import KernelEngine
 from repsearch.engine.shapes import layer_shapes
 from repsearch.engine.tail import without_identities
@@ -62,14 +65,14 @@ def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> No
         everyone = torch.cat([fitness, children_fitness], 1)
         best, best_fitness = select(torch.cat([parents, children], 1), everyone, config.parents)
 
-        schedule, noise_banks = config.schedule[layer], engine.noise(layer)
-        first_bank = kernel.Noise(noise_banks.once[0], noise_banks.twice[0], *noise_banks[2:])
+        schedule, history = config.schedule[layer], np.zeros(1, np.float32)
         state, made = engine.parents(layer, parents[0], fitness[0]), engine.children(layer)
-        kernel.generation(
-            state, made, kernel.Draws(drawn.first[0], drawn.second[0], drawn.noise[0]), first_bank, engine.tails[layer],
-            label, config.explorers, np.float32(schedule.strength * schedule.boost), np.float32(schedule.strength),
-            shape[0], config.normalise, banks.smoothing,
+        kernel.search_layer(
+            state, made, kernel.Draws(drawn.first[:1], drawn.second[:1], drawn.noise[:1]), engine.noise(layer),
+            engine.tails[layer], label, config.explorers, schedule.strength * schedule.boost, schedule.strength,
+            shape[0], config.normalise, banks.smoothing, history,
         )
+        assert history[0] == -state.fitness[0] and state.settled.sum() == state.settled[state.slot].sum() == config.parents
         assert torch.allclose(torch.from_numpy(made.fitness), children_fitness[0], atol=2e-5)
         assert torch.allclose(torch.from_numpy(state.fitness), best_fitness[0], atol=2e-5)
         assert torch.allclose(unpack(torch.from_numpy(state.H[state.slot]), *shape), best[0], atol=1e-4)
@@ -97,11 +100,32 @@ def test_same_children_at_other_sizes(preset: Preset, side: int, channels: int, 
     compare(network, rs.Split(images[:1], torch.tensor([3]), 5, torch.tensor([11])), preset.search)
 
 
+@njit
+def activate(x: Array, scale: Array, shift: Array) -> None:
+    kernel.activate(x, scale, shift)
+
+
+@njit
+def fittest(parents: Array, children: Array, order: Array) -> None:
+    kernel.fittest(parents, children, order)
+
+
 def test_gelu_is_torchs() -> None:
     x = np.linspace(-12, 12, 16 * 500, dtype=np.float32)
     ours = x.copy()
-    kernel.activate(ours, np.ones_like(x), np.zeros_like(x))
+    activate(ours, np.ones_like(x), np.zeros_like(x))
     assert np.abs(ours - F.gelu(torch.from_numpy(x).double()).numpy()).max() < 3e-6
+
+
+def test_the_fittest_are_those_of_a_stable_sort() -> None:
+    """From the fittest down, of equals the first, and NaN last, as numpy sorts."""
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        k, n = (int(size) for size in generator.integers(1, 12, 2))
+        values = generator.choice(np.array([-np.inf, -2, -1, 0, 1, 2, np.inf, np.nan], np.float32), k + n)
+        order = np.full(k, -1)
+        fittest(values[:k], values[k:], order)
+        assert (order == np.argsort(-values, kind="stable")[:k]).all(), values
 
 
 @pytest.mark.parametrize("border", ["zeros", "inside"])
@@ -141,20 +165,98 @@ def test_own_draws_same_distribution() -> None:
 
 
 SEARCH = """
-import hashlib, repsearch as rs
-data, preset = rs.load("digits", train=4, validation=10, test=10), rs.presets.smoke("digits")
-targets = rs.search(rs.search_network(data, preset), data.train, preset.search, progress=False)
-print(*(hashlib.sha256(targets.read(layer).numpy().tobytes()).hexdigest() for layer in targets.layers))
+import hashlib, json, sys
+from collections import Counter
+from dataclasses import replace
+from numba.core import event
+import repsearch as rs
+from repsearch.engine import kernel
+from repsearch.engine.kernel_engine import compiled
+
+class Compiled(event.Listener):
+    functions = Counter()
+    def on_start(self, event):
+        function = event.data["dispatcher"].py_func
+        self.functions[f"{function.__module__}.{function.__qualname__}"] += 1
+    def on_end(self, event):
+        pass
+
+before, found = compiled(), []
+event.register("numba:compile", Compiled())
+data, preset = rs.load("digits", train=3, validation=10, test=10), rs.presets.smoke("digits")
+network = rs.search_network(data, preset)
+for reading in json.loads(sys.argv[1]):
+    config = replace(preset.search, **reading)
+    targets = rs.search(network, data.train, config, progress=False, engine="kernel")
+    found.append([hashlib.sha256(targets.read(layer).numpy().tobytes()).hexdigest() for layer in targets.layers])
+    found.append([targets.cross_entropy(layer).tolist() for layer in targets.layers])
+signatures = [len(loop.signatures) for loop in (kernel.search_loop, kernel.smooth_loop)]
+print(json.dumps([found, before, compiled(), Compiled.functions, signatures]))
 """
+LITERAL: dict[str, object] = {"noise": "pixel", "blurred": "child"}
+
+
+def search_with(cache: Path, readings: list[dict[str, object]], **environment: str) -> Any:
+    """SEARCH in another process: what it finds; whether the kernel is compiled, before and after; how often each
+    function was compiled, and for how many signatures each kernel."""
+    done = subprocess.run([sys.executable, "-c", SEARCH, json.dumps(readings)], capture_output=True, text=True, check=True,
+                          env={**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment})
+    return json.loads(done.stdout)
 
 
 @pytest.mark.slow
 def test_a_kernel_just_compiled_and_one_from_the_cache_find_the_same(tmp_path: Path) -> None:
-    run = partial(subprocess.run, [sys.executable, "-c", SEARCH], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
-                  check=True, capture_output=True, text=True)
-    compiled = run().stdout
-    assert list(tmp_path.rglob("kernel.search_layer*.nbc"))
-    assert run().stdout == compiled
+    found, *known, functions, signatures = search_with(tmp_path / "cache", [*READINGS, LITERAL])
+    assert list((tmp_path / "cache").rglob("kernel.search_loop*.nbc")) and known == [False, True]
+    # A reading that compiles anything again would make its first search wait.
+    assert signatures == [1, 1]
+    assert {count for name, count in functions.items() if name.startswith("repsearch")} == {1}
+    # Nor is anything compiled that only words a message.
+    assert not [name for name in functions if "unicode" in name]
+    again, *known, functions, signatures = search_with(tmp_path / "cache", [*READINGS, LITERAL])
+    assert again == found and known == [True, True] and not functions and signatures == [1, 1]
+    # Whichever function is compiled and cached first, and by itself.
+    smoothed = "from repsearch.engine import kernel; import numpy as np; a = np.ones((1, 16), np.float32); kernel.smooth_rows(a, a[:, :1], a, a)"
+    subprocess.run([sys.executable, "-c", smoothed], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "parts")}, check=True)
+    assert search_with(tmp_path / "parts", [*READINGS, LITERAL])[0] == found
+
+
+@pytest.mark.slow
+def test_code_of_another_source_or_processor_does_not_count_as_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_with(tmp_path, [{}])
+    folder = next(tmp_path.rglob("kernel.search_loop*.nbi")).parent
+    assert kernel_engine._in_cache(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel.config, "CPU_NAME", "another")
+        assert not kernel_engine._in_cache(folder)
+    with monkeypatch.context() as patch:
+        edited = tmp_path / "kernel.py"
+        edited.write_text(Path(kernel.__file__).read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        patch.setattr(kernel, "__file__", str(edited))
+        assert not kernel_engine._in_cache(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel_engine.numba, "__version__", "another")
+        assert not kernel_engine._in_cache(folder)
+    next(folder.glob("kernel.search_loop*.nbc")).unlink()
+    assert not kernel_engine._in_cache(folder)
+
+
+FULL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, 2**14))
+""" + SEARCH
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_disk_too_full_for_the_cache_costs_no_search(tmp_path: Path) -> None:
+    """Numba finds a folder that can be written, but not the code."""
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, "[{}]"], capture_output=True, text=True,
+                          env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("kernel.search_loop*.nbc"))
+    assert json.loads(done.stdout)[1:3] == [False, True]
+    assert json.loads(done.stdout)[0] == search_with(tmp_path / "whole", [{}])[0]
 
 
 def test_a_block_searched_alone(data: rs.Dataset, preset: Preset) -> None:

@@ -153,23 +153,62 @@ def test_a_training_can_be_prolonged_or_the_option_is_named(capsys: pytest.Captu
 
 
 WITHOUT_A_CACHE = """
-import os
+import sys, tempfile
+import numba, numpy as np
 from numba.core import caching
 def refuse(self):
     raise OSError("Read-only file system")
 for locator in list(caching.CacheImpl._locator_classes):
     if "InTree" in locator.__name__ or "UserWide" in locator.__name__:
         locator.ensure_cache_path = refuse
-import repsearch.engine.kernel
+tempfile.tempdir, chosen = sys.argv[1], numba.config.CACHE_DIR
+from repsearch.engine import kernel
+assert numba.config.CACHE_DIR == chosen
+tiles = np.ones((1, 16), np.float32)
+smoothed = np.empty_like(tiles)
+kernel.smooth_rows(tiles, np.ones((1, 1), np.float32), tiles, smoothed)
+assert (smoothed == tiles).all()
+print(kernel.smooth_loop.stats.cache_path, len(kernel.smooth_loop.stats.cache_hits))
 """
 
 
-@pytest.mark.xfail(strict=True, reason="U3: numba finds no place for its cache")
-def test_the_library_is_imported_where_nothing_can_be_written() -> None:
-    """Numba's folders beside the code and in HOME answer as read-only ones do."""
+def import_without_a_cache(temporary: Path) -> list[str]:
+    """Numba's folders beside the code and in HOME answer as read-only ones do, and temporary files belong into
+    `temporary`: where the kernel's cache is then, and whether the code was there."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA")}
-    done = subprocess.run([sys.executable, "-c", WITHOUT_A_CACHE], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", WITHOUT_A_CACHE, str(temporary)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_library_is_imported_where_nothing_can_be_written(tmp_path: Path) -> None:
+    assert import_without_a_cache(tmp_path / "missing") == ["None", "0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner here")
+def test_the_cache_of_the_kernel_may_be_a_private_temporary_folder(tmp_path: Path) -> None:
+    folder = tmp_path / f"repsearch-{os.getuid()}"
+    for hits in "01":
+        place, found = import_without_a_cache(tmp_path)
+        assert Path(place).parent == folder and found == hits
+    assert folder.stat().st_mode & 0o777 == 0o700 and list(folder.rglob("*.nbc"))
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner here")
+@pytest.mark.parametrize("found", ["open to all", "link", "file"])
+def test_the_cache_of_the_kernel_is_never_where_others_may_write(tmp_path: Path, found: str) -> None:
+    """What is in a cache is run."""
+    folder = tmp_path / f"repsearch-{os.getuid()}"
+    if found == "open to all":
+        folder.mkdir()
+        folder.chmod(0o777)
+    elif found == "link":
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "theirs")
+    else:
+        folder.touch()
+    assert import_without_a_cache(tmp_path) == ["None", "0"]
+    assert not list(tmp_path.rglob("*.nb*"))
 
 
 SHORT_TIMEOUT = """

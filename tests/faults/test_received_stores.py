@@ -123,7 +123,7 @@ def test_other_entries_of_a_manifest_are_refused_by_every_command(
 
 @pytest.mark.parametrize("change", [
     {"schedule": 3}, {"schedule": []}, {"schedule": [{}]}, {"schedule": ["row"]}, {"parents": 0}, {"normalise": "yes"}, {"noise": "\x1b[31m"},
-    {"more": 1}, {"shard": 2.5}, {"schedule": ...},
+    {"more": 1}, {"shard": 2.5}, {"shard": ...}, {"parents": ...}, {"schedule": ...},
 ], ids=str)
 def test_a_configuration_that_is_none_is_refused(stored: Path, change: dict[str, Any]) -> None:
     manifest = read_manifest(stored)

@@ -10,110 +10,83 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from repsearch.cli.main import main
-from repsearch.reproduce import claims, page, records, training_claims, verdicts
+from repsearch.reproduce import claims, page, records, seeds, training_claims
 from repsearch.reproduce.catalogue import EXPERIMENTS
+from repsearch.reproduce.found import Found
+from repsearch.reproduce.intervals import Contrast
 from repsearch.reproduce.records import FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_verdicts() -> None:
-    assert verdicts.always([0.1, 0.2, 0.3]) == "reproduced"
-    assert verdicts.always([0.1, -0.05, 0.3]) == "in part"  # a mean of 0.117, with a standard error of 0.101
-    assert verdicts.always([0.1, -0.1, 0.2]) == "not reproduced"  # 0.067, with 0.088
-    assert verdicts.always([0.1, -0.3, 0.1]) == "not reproduced"
-    assert verdicts.overall(["not reproduced"] * 3) == "not reproduced"
-    assert verdicts.overall(["reproduced", "in part", "reproduced"]) == "in part"
+def test_seeds_are_paired_by_their_number() -> None:
+    assert seeds.paired({0: 3.0, 1: 4.0, 2: 9.0}, {1: 1.0, 0: 1.0}) == [2.0, 3.0]
+    assert seeds.beyond({0: 3.0, 1: 4.0, 2: 9.0}, {0: 1.0, 1: 5.0}, {2: 1.0, 1: 2.0, 0: 2.5}) == [0.5, -1.0]
 
 
-@pytest.mark.parametrize(("verdict", "expected"), [
-    (verdicts.gains_little([4.9, 4.9, 4.9], [20, 20, 20]), "reproduced"),  # a quarter is 5
-    (verdicts.gains_little([5.1, 5.1, 5.1], [20, 20, 20]), "not reproduced"),
-    (verdicts.makes_progress([10.1, 11, 12]), "reproduced"), (verdicts.makes_progress([9, 9, 9]), "not reproduced"),
-    (verdicts.close([0.9, 1.0, 1.1], "mnist"), "reproduced"), (verdicts.close([1.1, 1.1, 1.1], "mnist"), "not reproduced"),
-    (verdicts.close([1.1, 1.1, 1.1], "cifar10"), "reproduced"), (verdicts.close([3.1, 3, 3], "cifar100"), "not reproduced"),
-    (verdicts.near_one([[0.92, 0.92], [1.08, 1.08]]), "reproduced"),
-    (verdicts.near_one([[0.92, 0.92], [1.12, 1.12]]), "in part"), (verdicts.near_one([[0.88, 0.88]]), "not reproduced"),
-    (verdicts.labels_images([91, 99, 99]), "reproduced"), (verdicts.labels_images([89, 99, 99]), "in part"),
-    (verdicts.labels_images([49, 99, 99]), "not reproduced"),
-    (verdicts.falls_beyond_luck([[1, 1, 1]], [[2, 2, 2]]), ["reproduced"]),
-    (verdicts.falls_beyond_luck([[1, 1, 1]], [[0.9, 0.9, 0.9]]), ["in part"]),  # no more than luck gives
-    (verdicts.falls_beyond_luck([[1, 1, 1]], [[-1, -1, -1]]), ["not reproduced"]),
-    (verdicts.falls_by_a_tenth([[10, 11, 12], [9, 30, 30]]), ["reproduced", "not reproduced"]),
-    (verdicts.grows([[1.0, 1.2, 1.1]], [[1.3, 1.4, 1.5]]), "reproduced"),
-    (verdicts.grows([[1.0, 1.4, 1.1]], [[1.3, 1.5, 1.6]]), "not reproduced"),  # seed by seed it grows
-    (verdicts.crucial([40, 40, 40], [34, 34, 34], [20, 20, 20]), "reproduced"),  # 6 of 20
-    (verdicts.crucial([40, 40, 40], [36, 36, 36], [20, 20, 20]), "in part"),  # 4 of 20
-    (verdicts.crucial([40, 40, 40], [41, 41, 41], [20, 20, 20]), "not reproduced"),
-    (verdicts.crucial([20, 20, 20], [10, 10, 10], [21, 21, 21]), "not reproduced"),  # training adds nothing
-    (verdicts.differ([[1, 2, 3]], [[0, 0, 0]]), "not reproduced"),  # 2, with a deviation of 1
-    (verdicts.differ([[2, 3, 4]], [[0, 0, 0]]), "reproduced"), (verdicts.differ([[0, 0, 0]], [[2, 3, 4]]), "reproduced"),
+def test_the_best_variant_is_chosen_on_validation_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the seeds that all have: a variant with more of them gains nothing by the others."""
+    found = {"a": {0: 50.0, 1: 51.0, 2: 99.0}, "b": {0: 51.0, 1: 52.0}}
+    monkeypatch.setattr(seeds, "validated", lambda _, variant, __: found[variant])
+    monkeypatch.setattr(seeds, "tested", lambda *_: pytest.fail("the test images chose"))
+    assert seeds.best("mnist", ("a", "b")) == "b"
+
+
+def test_what_came_out_says_what_decides_it() -> None:
+    found = Found("1 %", "2 %", [Contrast([1, 1.1, 1.2], 0.5, "block 0"), Contrast([-1, -1.1, -1.2], 0, "block 1")], "%", 2)
+    assert found.verdict == "in part" and found.parts == "holds for block 0; fails for block 1"
+    assert found.decided_by == "block 0: 1.10 [0.85, 1.35], n=3 (at least 0.5); block 1: -1.10 [-1.35, -0.85], n=3 %"
+    assert found.to_settle == ""
+    assert replace(found, open="nothing to lose").verdict == "undecided"
+    assert replace(found, open="nothing to lose").to_settle == "nothing to lose"
+    assert Found.untried().verdict == "not tried" and Found.untried().decided_by == ""
+
+
+@pytest.mark.parametrize(("values", "settle"), [
+    ([0.0, 1.0, 2.0], "about 10 seeds"), ([0.0], "more than one seed"), ([-1.0, 0.0, 1.0001], "more than 1,000 seeds")])
+def test_what_would_settle_an_undecided_claim(values: list[float], settle: str) -> None:
+    assert Found("", contrasts=[Contrast(values)]).to_settle == settle
+
+
+@pytest.mark.parametrize(("ours", "without", "verdict"), [
+    ([40, 41, 42], [34, 35.1, 35.9], "holds"),  # 6 of 20, a quarter is 5
+    ([40, 41, 42], [36, 37.1, 37.9], "fails"),  # 4 of 20
+    ([40, 41, 42], [36, 35.1, 35.9], "undecided"),
+    ([20, 21, 22], [1, 2, 3], "undecided"),  # training adds nothing that could be lost
 ])
-def test_rules_on_either_side_of_their_thresholds(verdict: str | list[str], expected: str | list[str]) -> None:
-    assert verdict == expected
-
-
-@pytest.mark.parametrize(("last", "verdict", "falls"), [
-    ([0.5, 0.5, 0.5], "reproduced", False), ([1.9, 1.0, -0.1], "reproduced", False),
-    ([-0.5, 0.6, 0.4], "reproduced", False),  # it fell in one seed only
-    ([-0.2, 0.1, -0.1], "reproduced", False),  # a mean of -0.067, with a standard error of 0.088: flat
-    ([2.1, 0.5, 0.5], "in part", False), ([3.0, 3.0, 3.0], "not reproduced", False),
-    ([-1.0, -1.0, -1.0], "not reproduced", True), ([-0.01, -0.01, -5.0], "not reproduced", True),
-    ([-2.0, -2.0, 0.1], "not reproduced", True),  # -1.3, with 0.7
-])
-def test_accuracy_that_falls_does_not_saturate(
-    last: list[float], verdict: str, falls: bool, monkeypatch: pytest.MonkeyPatch
+def test_what_is_crucial_takes_a_quarter(
+    ours: list[float], without: list[float], verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a quarter to once the search each seed gains 4 points, so 2 a doubling."""
-    once = [34.0, 35.0, 36.0]
-    found = {"population-x0.25": [30.0, 31.0, 32.0], "search-based": once,
-             "population-x2": [a + b for a, b in zip(once, last, strict=True)]}
-    monkeypatch.setattr(training_claims, "validated", lambda _, variant, __: found[variant])
-    value, _, judged = training_claims.saturates("cifar100", "population")
-    assert judged == verdict == verdicts.saturates([2.0, 2.0, 2.0], last)
-    assert value.startswith("a doubling adds 2.0 ± 0.0 points up to the base, then ")
-    assert value.endswith(": it falls") == falls == verdicts.falls(last)
-
-
-def test_a_claim_is_judged_by_its_records() -> None:
-    """CIFAR-10's rows of Table 1, computed here from the files themselves."""
-    def test_accuracies(variant: str) -> torch.Tensor:
-        files = [FOLDER / f"training-cifar10-book-{variant}-{seed}.json" for seed in (0, 1, 2)]
-        return torch.tensor([100 * json.loads(file.read_text())["test_accuracy"] for file in files], dtype=torch.float64)
-
-    def shown(values: torch.Tensor) -> str:
-        return f"{values.mean():.1f} ± {values.std():.1f}"
-
-    ours, untrained, other = (test_accuracies(variant) for variant in ("search-based", "untrained-body", "other"))
-    holds = bool((ours > untrained).all() and (ours > other).all())
-    value, control, verdict = training_claims.learns("cifar10")
-    assert value == f"{shown(ours)} %" and (verdict == "reproduced") == holds
-    assert control == f"untrained body {shown(untrained)} %, targets of other images {shown(other)} %"
-
-    rival = test_accuracies(training_claims.best("cifar10", training_claims.SGD))
-    ours = test_accuracies(training_claims.best("cifar10", training_claims.SEARCH_BASED))
-    value, _, verdict = training_claims.close_to_sgd("cifar10")
-    assert value == f"{shown(ours)} % against {shown(rival)} %: {shown(rival - ours)} points behind"
-    assert (verdict == "reproduced") == bool((rival - ours).mean() <= 3)
+    untrained = [20.0, 21.0, 22.0]
+    found = {"search-based": ours, "without": without, "untrained-body": untrained}
+    monkeypatch.setattr(training_claims, "tested", lambda _, name, __: dict(enumerate(found[name])))
+    monkeypatch.setattr(training_claims, "validated", lambda *_: {0: 1.0})
+    monkeypatch.setattr(training_claims, "best", lambda _, names, __: names[0])
+    monkeypatch.setattr(training_claims, "searched", lambda *_: {0: 1.0, 1: 1.0})
+    judged = training_claims.crucial("without")
+    assert judged.verdict == verdict and bool(judged.open) == (ours[0] == untrained[0])
 
 
 def test_every_claim_has_a_verdict() -> None:
     found = claims.claims()
-    assert len(found) >= 25
+    assert len(found) >= 70
+    assert [claim.section for claim in found] == sorted((c.section for c in found), key=lambda s: (s == "B", s))
     for claim in found:
-        ours, _, verdict = claim.judge()
-        assert verdict in (verdicts.REPRODUCED, verdicts.IN_PART, verdicts.NOT, verdicts.UNTRIED)
-        assert bool(ours) == (verdict != verdicts.UNTRIED) == (claim.experiment is not None)
+        judged = claim.found
+        assert judged.verdict in page.VERDICTS
+        assert bool(judged.ours) == (judged.verdict != "not tried") == (claim.experiment is not None)
         assert set((claim.experiment or "").split()) <= set(EXPERIMENTS)
+        assert len({contrast.name for contrast in judged.contrasts}) == len(judged.contrasts)  # parts have names
+        assert len({len(contrast.values) for contrast in judged.contrasts}) <= 1 or claim.experiment == "fig3"
+    assert len({claim.what for claim in found}) == len(found)
 
 
 def test_a_page_judges_each_claim_once_and_reads_each_record_once(monkeypatch: pytest.MonkeyPatch) -> None:
     judged, read, real, text = Counter[str](), Counter[str](), claims.claims, Path.read_text
 
-    def judge(claim: claims.Claim) -> training_claims.Found:
+    def judge(claim: claims.Claim) -> Found:
         judged[claim.what] += 1
         return claim.judge()
 
@@ -128,10 +101,31 @@ def test_a_page_judges_each_claim_once_and_reads_each_record_once(monkeypatch: p
     monkeypatch.setattr(page, "claims", counted)
     monkeypatch.setattr(Path, "read_text", read_text)
     records._parsed.cache_clear()
-    whole = page.page()
+    page.page()
     assert len(judged) == len(real()) and set(judged.values()) == {1}
-    assert len(read) > 150 and set(read.values()) == {1}
-    assert all(f"- *{word}*: {asks}" in whole for word, asks in verdicts.RULES.items())
+    assert len(read) > 250 and set(read.values()) == {1}
+
+
+def test_the_page_counts_its_verdicts_and_what_chance_gives() -> None:
+    whole, found = page.page(), claims.claims()
+    papers = [claim for claim in found if not claim.ours]
+    counts = Counter(claim.found.verdict for claim in papers)
+    assert f"**{len(papers)} claims of the paper, at our size: " in whole
+    for verdict, count in counts.items():
+        assert f"{count} {verdict}" in whole and whole.count(f"**{verdict}**") >= count
+    by_means = [claim.found for claim in papers if claim.found.contrasts and not claim.found.exact]
+    assert page.by_chance(papers) == pytest.approx(0.025 * sum(judged.sides for judged in by_means))
+
+
+def test_a_part_of_a_data_set_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = json.loads((FOLDER / "training-cifar100-book-search-based-0.json").read_text())
+    for source, said in (([20000, 5000], "**a part**, 20,000 of 50,000 training and 5,000 of 10,000 test images"),
+                         ([50000, 10000], "CIFAR-100: all;")):
+        record["images"]["source"] = source
+        monkeypatch.setattr(page, "read_records", lambda _: [record])
+        assert said in page.images_of("cifar100")
+        monkeypatch.setattr(page, "NAMES", {"cifar100": "CIFAR-100"})
+        assert page.titles() == {"cifar100": "CIFAR-100 (a part)" if source[0] == 20000 else "CIFAR-100"}
 
 
 def test_the_page_of_claims_is_that_of_the_records(capsys: pytest.CaptureFixture[str]) -> None:

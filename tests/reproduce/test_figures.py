@@ -30,8 +30,8 @@ def shown(ax: Axes, label: str) -> list[float]:
 
 
 def followed(variant: str, key: str, block: int) -> list[float]:
-    """The mean over seeds of a measure of CIFAR-10's trainings, after each epoch that was measured."""
-    rows = [[row[key] for row in record["measured"] if row["block"] == block]
+    """The mean over seeds of a measure of CIFAR-10's trainings, after each epoch that was measured, but before the first."""
+    rows = [[row[key] for row in record["measured"] if row["block"] == block and row["epoch"] > 0]
             for record in of_files(f"training-cifar10-book-{variant}")]
     return [mean(epoch) for epoch in zip(*rows, strict=True)]
 

@@ -39,7 +39,7 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["fig99"], "experiment='fig99': unknown; choose one of ablations, batch, bench, fig2, fig2-paper, fig3"),
+    (["fig99"], "experiment='fig99': unknown; choose one of ablations, batch, bench, chained, diversity, fig2"),
     ([], "experiment: name one or more of perturbation, fig2, fig2-paper, fig3, table1"),
     (["fig2", "--preset", "huge"], "preset='huge': unknown"),
     (["fig2", "--variants", "fog"], "variant='fog': unknown; choose one of child, map, noise"),
@@ -68,3 +68,13 @@ def test_jobs_make_the_same_records(tmp_path: Path) -> None:
         one, two = json.loads(file.read_text()), json.loads((tmp_path / "two" / file.name).read_text())
         assert {**one, "seconds": 0, "seconds_search": 0} == {**two, "seconds": 0, "seconds_search": 0}
         assert one["library_hash"] == code_hash("repsearch.reproduce.trainings")
+
+
+def test_records_of_a_part_and_of_the_whole_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record of fewer images than the files hold now stops the run before anything is computed."""
+    other = {"images": {"source": [20000, 5000]}}
+    (tmp_path / "training-digits-smoke-other-0.json").write_text(json.dumps(other))
+    assert main(["reproduce", "fig2", "--preset", "smoke", "--seeds", "0", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "is of 20,000 training and 5,000 test images, the files of digits now hold 1,437 training and 360 test" in said
+    assert "name another folder with --out" in said and len(list(tmp_path.iterdir())) == 1

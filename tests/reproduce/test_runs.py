@@ -28,7 +28,7 @@ def test_unknown_variant() -> None:
 
 def test_experiments_share_runs() -> None:
     table, figure = (set(EXPERIMENTS[name].runs("book", (0, 1, 2))) for name in ("table1", "fig5"))
-    assert len(table & figure) == 18 and len(runs(["table1", "fig5"], "book", (0, 1, 2))) == len(table | figure)
+    assert len(table & figure) == 27 and len(runs(["table1", "fig5"], "book", (0, 1, 2))) == len(table | figure)
     chosen = runs(["table1"], "book", (0, 1), data=["mnist"], variants=["search-based", "sgd2"])
     assert [(run.data, run.variant, run.seed) for run in chosen] == [
         ("mnist", "search-based", 0), ("mnist", "sgd2", 0), ("mnist", "search-based", 1), ("mnist", "sgd2", 1)]
@@ -38,7 +38,7 @@ def test_a_record_of_other_settings_is_stale(tmp_path: Path) -> None:
     (run,) = runs(["table1"], "smoke", (0,), variants=["sgd2"])
     record = run.compute()
     settings = record["settings"]
-    assert settings["sample"] == {"data": "digits", "train": 200, "validation": 200, "test": 300}
+    assert settings["sample"] == {"data": "digits", "train": 200, "validation": 200, "test": 300, "test_parts": 3}
     for change, state in (({}, "done"), ({"settings": {**settings, "width": 17}}, "stale"),
                           ({"settings": {**settings, "fit": {**settings["fit"], "epochs": 5}}}, "stale"),
                           ({"library_hash": "0" * 16}, "stale")):

@@ -16,8 +16,8 @@ from repsearch.engine.tail import without_identities
 from repsearch.measure import effective_number
 from repsearch.presets import Preset
 from repsearch.reproduce import figures
-from repsearch.reproduce.samples import Sample
-from repsearch.reproduce.scaling import Figure2, Figure3, _diversity, _generator, figure2, figure3
+from repsearch.reproduce.samples import Sample, generator_of
+from repsearch.reproduce.scaling import Figure2, Figure3, _diversity, figure2, figure3
 
 SAMPLE = Sample("digits", train=20, validation=20, test=40)
 
@@ -92,7 +92,7 @@ def test_a_number_of_runs_more_changes_no_other_point(
 ) -> None:
     more = figure3(data, Figure3(SAMPLE, preset.width, longer, images=6, runs=4, counts=(2, 3, 4)))
     assert [point for point in more if point["runs"] != 3] == three["points"]
-    first = [float(torch.rand(1, generator=_generator(seed, block, count)))
+    first = [float(torch.rand(1, generator=generator_of(seed, block, count)))
              for seed in (0, 1) for block in (0, 1, 2) for count in (2, 3, 4)]
     assert len(set(first)) == len(first)
 

@@ -11,7 +11,10 @@ import torch
 import repsearch as rs
 from repsearch import measure
 from repsearch.presets import Preset
+from repsearch.reproduce import untrained
 from repsearch.reproduce.records import Record
+from repsearch.reproduce.samples import Sample
+from repsearch.reproduce.targets import Searched
 from repsearch.reproduce.trainings import train
 from repsearch.reproduce.variants import VARIANTS
 
@@ -37,14 +40,20 @@ def test_a_record_says_what_was_found_and_measured(searched: Record, data: rs.Da
     assert 0 <= searched["test_accuracy"] <= 1
 
 
-def test_the_first_measurement_is_of_the_untrained_network(searched: Record, data: rs.Dataset, preset: Preset) -> None:
+def test_where_trainings_start(data: rs.Dataset, preset: Preset) -> None:
+    """The untrained network with the statistics of the training images, frozen here by torch's own training mode."""
+    sample = Sample("digits", len(data.train), len(data.validation), len(data.test))
+    found = untrained.run(untrained.Setup(sample, preset.width, preset.groups, Searched(preset.width, preset.search), 20), 0)
     network, model = rs.search_network(data, preset), rs.learn_network(data, preset)
     targets = rs.search(network, data.validation, preset.search, progress=False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
     with torch.no_grad():
-        H = rs.activations(model, data.validation.images)[1]
-    distance = float(measure.cosine_distance(H, targets.read("block1")).mean())
-    (row,) = (row for row in searched["measured"] if (row["epoch"], row["block"]) == (0, 1))
-    assert row["distance"] == pytest.approx(distance, abs=1e-4)
+        model.train()(data.train.images)
+        H = rs.activations(model.eval(), data.validation.images)[1]
+    row = found["points"][1]
+    assert row["distance"] == pytest.approx(float(measure.cosine_distance(H, targets.read("block1")).mean()), abs=1e-4)
     assert row["within"] == pytest.approx(measure.class_entropies(H, data.validation.labels)[0], abs=1e-4)
 
 

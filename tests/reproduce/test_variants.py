@@ -8,7 +8,9 @@ import pytest
 
 from repsearch import presets
 from repsearch.config import as_dict
-from repsearch.reproduce.variants import TABLE1, TUNING, VARIANTS
+from repsearch.reproduce.records import FOLDER, read_record
+from repsearch.reproduce.trials import CHOSEN, TRIALS, TUNING
+from repsearch.reproduce.variants import TABLE1, VARIANTS
 
 RATE, HEAD, SCHEDULE = "fit.learning_rate", "fit.head_weight", "searched.search.schedule"
 SEARCH = "searched.search"
@@ -39,16 +41,23 @@ CHANGES: dict[str, dict[str, Any]] = {
     "normalised-output": {"fit.normalise_output": True},
     "sum": {"fit.squares": "sum", RATE: 1 / 3000, HEAD: 900},  # the head's own rate, rate x weight, stays 0.3
     "lambda-x0.1": {HEAD: 0.03}, "lambda-x10": {HEAD: 3}, "groups2": {"groups": 2}, "groups3": {"groups": 3},
-    "search-based-rate-x0.3": {RATE: 0.3, HEAD: 1}, "search-based-rate-x3": {RATE: 3, HEAD: 0.1},
-    "search-based-head-x0.1": {HEAD: 0.03}, "search-based-head-x0.3": {HEAD: 0.09}, "search-based-head-x3": {HEAD: 0.9},
+    "search4": {"groups": 2}, "search6": {"groups": 3}, "untrained-slow-head": {"body": "untrained", HEAD: 0.09},
+    "batch-statistics": {"statistics": "batch"}, "search-based-steps": {"fit.epochs": 80},
+    "data-alone": {"seeded": "data"}, "network-alone": {"seeded": "network"}, "search-alone": {"seeded": "search"},
+    "no-normalisation-x0.1": {f"{SEARCH}.normalise": False, RATE: 0.1},
+    "no-normalisation-x0.01": {f"{SEARCH}.normalise": False, RATE: 0.01},
+    "no-normalisation-x0.001": {f"{SEARCH}.normalise": False, RATE: 0.001},
+    "search2-x0.3-head-x0.3-decay-0": {RATE: 0.3}, "search2-x1-head-x0.3-decay-0": {HEAD: 0.09},
+    "search6-x1-head-x0.3-decay-0.005": {"groups": 3, HEAD: 0.09, "fit.weight_decay": 0.005},
+    "untrained2-x1-head-x3-decay-0": {"body": "untrained", HEAD: 0.9},
 }
 # Of SGD: the convolutions a block, halved; and the rate.
 SGD = {
-    "sgd2": (1, 0.9), "sgd4": (2, 0.3), "sgd6": (3, 0.09), "sgd-augmented": (1, 0.9),
-    "sgd2-rate-x0.3": (1, 0.09), "sgd2-rate-x1": (1, 0.3), "sgd2-rate-x3": (1, 0.9), "sgd2-rate-x10": (1, 3),
-    "sgd4-rate-x0.3": (2, 0.09), "sgd4-rate-x1": (2, 0.3), "sgd4-rate-x3": (2, 0.9),
-    "sgd6-rate-x0.1": (3, 0.03), "sgd6-rate-x0.3": (3, 0.09), "sgd6-rate-x1": (3, 0.3), "sgd6-rate-x3": (3, 0.9),
+    "sgd2": (1, 0.9), "sgd4": (2, 0.3), "sgd6": (3, 0.09), "sgd-augmented": (1, 0.9), "sgd2-steps": (1, 0.9),
+    "sgd2-x1-decay-0": (1, 0.3), "sgd2-x10-decay-0.005": (1, 3), "sgd4-x0.3-decay-0": (2, 0.09),
+    "sgd6-x0.3-decay-0": (3, 0.09), "sgd6-x0.3-decay-0.005": (3, 0.09),
 }
+SKIPPING = {"skip0-augmented": "all blocks", "skip0-kept-augmented": "kept blocks"}
 FOLLOWED = {"search-based", "sgd2", "other"}
 
 
@@ -66,7 +75,8 @@ def _flat(value: Any, path: str) -> list[tuple[str, Any]]:
 def test_a_variant_changes_what_it_names_and_nothing_else(name: str) -> None:
     base, changed = settings("search-based"), settings(name)
     assert set(base) == set(changed) and len(base) > 40
-    of_the_test = {"measured": 300 if name in FOLLOWED else 0, "tested": name not in TUNING}
+    of_the_test = {"measured": 300 if name in FOLLOWED else 0, "tested": name not in TUNING,
+                   "sample.validation": 4000 if name in TUNING else 1000}
     expected = {**CHANGES[name], **{key: value for key, value in of_the_test.items() if value != base[key]}}
     differ = {key: value for key, value in changed.items() if value != base[key]}
     assert differ == {key: pytest.approx(value) if isinstance(value, float) else value for key, value in expected.items()}
@@ -81,8 +91,32 @@ def test_sgd_has_the_rate_of_its_depth(name: str) -> None:
     assert found["measured"] == (300 if name in FOLLOWED else 0)
 
 
+@pytest.mark.parametrize("name", SKIPPING)
+def test_skipping(name: str) -> None:
+    every, skipping = settings("all-augmented"), settings(name)
+    assert skipping.pop("fit.skip.0") == "block0" and every.pop("fit.skip") == []
+    assert skipping == {**every, "fit.averaged": SKIPPING[name]}
+
+
 def test_no_variant_is_left_out() -> None:
-    assert set(VARIANTS) - set(CHANGES) - set(SGD) == {"search-based", "skip0-augmented", "running-statistics"}
-    assert settings("skip0-augmented")["fit.skip.0"] == "block0" and settings("skip0-augmented")["fit.augment"]
-    assert settings("running-statistics")["statistics"] == "running"
+    tuned = {name for name in VARIANTS if "tuned" in name}
+    assert set(VARIANTS) - set(CHANGES) - set(SGD) - set(TUNING) - tuned == {"search-based", *SKIPPING}
     assert {name for name in TABLE1 if settings(name)["measured"]} == FOLLOWED
+
+
+def test_either_side_has_as_many_trials() -> None:
+    """Each depth, rates and weight decay; and the untrained body every rate of the head that search-based training has."""
+    assert len(TRIALS["sgd"]) == len(TRIALS["search"])
+    for key in ("groups", "decay"):
+        assert {getattr(s, key) for s in TRIALS["sgd"]} == {getattr(s, key) for s in TRIALS["search"]}
+    assert {s.head for s in TRIALS["search"]} <= {s.head for s in TRIALS["untrained"]}
+
+
+@pytest.mark.parametrize("kind", TRIALS)
+def test_the_chosen_setting_did_best_on_validation_images(kind: str) -> None:
+    """Of the committed trials; and the tuned variants have it."""
+    found = {setting: max(read_record(FOLDER / f"training-cifar10-book-{setting.named(kind)}-0.json")["validation_accuracy"])
+             for setting in TRIALS[kind]}
+    assert CHOSEN[kind] == max(found, key=lambda setting: found[setting])
+    chosen, tuned = (settings(name) for name in (CHOSEN[kind].named(kind), f"{kind}-tuned"))
+    assert {key for key in chosen if chosen[key] != tuned[key]} == {"tested", "sample.validation"}

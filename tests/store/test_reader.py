@@ -76,3 +76,13 @@ def test_layers_stay_in_order_from_eleven_blocks_on(tmp_path: Path, data: rs.Dat
 def test_what_is_no_folder(folder: Any) -> None:
     with pytest.raises(rs.InputError, match="folder="):
         rs.Targets.open(folder)
+
+
+@pytest.mark.parametrize("engine", ["torch", "reference"])
+def test_a_network_of_double_precision_has_targets_of_the_same_kind(tmp_path: Path, data: rs.Dataset, engine: Any) -> None:
+    network = rs.Network(nn.Conv2d(1, 4, 3, 2), [nn.Conv2d(4, 4, 3, 2)], nn.Sequential(nn.Flatten(), nn.Linear(196, 10))).eval()
+    images = rs.Split(data.train.images[:2].double(), data.train.labels[:2], 10, data.train.indices[:2])
+    config = rs.SearchConfig((rs.LayerSearch(1, 0.2),) * 2, parents=2, explorers=2, refiners=2)
+    rs.search(network.double(), images, config, store=tmp_path, progress=False, engine=engine)
+    targets = rs.Targets.open(tmp_path)
+    assert targets.read("block0").dtype == targets.cross_entropy("logits").dtype == torch.float32

@@ -81,7 +81,7 @@ def test_a_store_that_does_not_say_what_it_cost() -> None:
 
 @pytest.mark.parametrize(("old", "new"), [
     ("plots", "reproduce.figures"), ("targets", "store.reader"), ("trainings", "reproduce.trainings"), ("run", "searching"),
-    ("evidence", "reproduce.verdicts"), ("kernel", "engine.kernel"),
+    ("evidence", "reproduce.intervals"), ("kernel", "engine.kernel"),
 ])
 def test_modules_of_0_1_say_where_they_are(old: str, new: str) -> None:
     with pytest.raises(ImportError, match=rf"repsearch\.{old} of release 0\.1 is repsearch\.{new} since 0\.2"):

@@ -1,0 +1,45 @@
+"""What the records say about questions of ours, beside the paper's claims."""
+
+from __future__ import annotations
+
+from statistics import stdev
+
+from repsearch.reproduce.found import Found
+from repsearch.reproduce.intervals import Contrast
+from repsearch.reproduce.seeds import FEW, Numbers, group, numbers, paired, shown, tested
+from repsearch.reproduce.training_claims import POINT, POINTS
+
+
+def gap_grows() -> Found:
+    """Points behind SGD with 2,000 images and with 500, in as many steps of either training."""
+    few, many = (_gap(*names) for names in ((("sgd2-steps", FEW), ("search-based-steps", FEW)),
+                                            (("sgd2", None), ("search-based", None))))
+    fewer_steps = _gap(("sgd2", FEW), ("search-based", FEW))
+    return Found(f"{shown(few)} points behind with {FEW} images, {shown(many)} with 2,000",
+                 f"with {FEW} images and a quarter of the steps {shown(fewer_steps)}",
+                 [Contrast(paired(many, few), POINT)], POINTS)
+
+
+def _gap(rival: tuple[str, int | None], ours: tuple[str, int | None]) -> Numbers:
+    theirs, own = (tested("cifar10", *which) for which in (rival, ours))
+    return {seed: theirs[seed] - own[seed] for seed in theirs if seed in own}
+
+
+def candidate_statistics_help() -> Found:
+    """BatchNorm of the candidates against frozen statistics, on digits."""
+    ours, base = (numbers(f"training-digits-smoke-{name}", "test_accuracy", 100)
+                  for name in ("candidate-statistics", "search-based"))
+    return Found(f"{shown(ours)} %", f"frozen {shown(base)} %", [Contrast(paired(ours, base), POINT)], POINTS)
+
+
+def decay_helps(kind: str, data: str) -> Found:
+    """Settings chosen with weight decay against those without, of a kind of training."""
+    plain = {"search": "search-based", "sgd": "sgd2"}[kind]
+    ours, base = tested(data, f"{kind}-tuned"), tested(data, plain)
+    return Found(f"{shown(ours)} %", f"without {shown(base)} %", [Contrast(paired(ours, base), POINT)], POINTS)
+
+
+def spread(part: str) -> tuple[float, float]:
+    """Standard deviation over seeds of test accuracy, in points, where the seed decides one part, and where all."""
+    alone = numbers(group("cifar10", f"{part}-alone", FEW), "test_accuracy", 100)
+    return stdev(alone.values()), stdev(tested("cifar10", "search-based", FEW).values())

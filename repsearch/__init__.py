@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from repsearch import measure, methods, networks, operators, presets
     from repsearch.airbench import convnet, learn_network, search_network
+    from repsearch.alternating import AlternateConfig, Rounds, alternate
     from repsearch.checks import InputError
     from repsearch.config import FitConfig, LayerSearch, LearnConfig, SearchConfig
     from repsearch.data import Dataset, Split, from_tensors, load
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _MODULES = ("measure", "methods", "networks", "operators", "presets")
 _HOMES = {
+    "alternating": ("AlternateConfig", "Rounds", "alternate"),
     "airbench": ("convnet", "learn_network", "search_network"), "checks": ("InputError",),
     "config": ("FitConfig", "LayerSearch", "LearnConfig", "SearchConfig"),
     "data": ("Dataset", "Split", "from_tensors", "load"),
@@ -56,10 +58,10 @@ _MOVED = {
 }
 
 __all__ = [
-    "Dataset", "FitConfig", "History", "InputError", "LayerSearch", "LearnConfig", "Network", "SearchConfig", "Split",
-    "Targets", "__version__", "accuracy", "activations", "calibrate", "convnet", "fit", "from_tensors", "learn",
-    "learn_network", "load", "measure", "methods", "networks", "operators", "predict", "presets", "search",
-    "search_network",
+    "AlternateConfig", "Dataset", "FitConfig", "History", "InputError", "LayerSearch", "LearnConfig", "Network",
+    "Rounds", "SearchConfig", "Split", "Targets", "__version__", "accuracy", "activations", "alternate",
+    "calibrate", "convnet", "fit", "from_tensors", "learn", "learn_network", "load", "measure", "methods",
+    "networks", "operators", "predict", "presets", "search", "search_network",
 ]
 
 

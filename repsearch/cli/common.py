@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -85,7 +86,7 @@ def check_files(args: argparse.Namespace, *options: str) -> None:
         path = getattr(args, option)
         if path is None:
             continue
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - pathlib raises PermissionError of a folder that cannot be entered
             raise InputError(f"{option}={str(path)!r}: is a folder; name a file in it")
         try:
             checks.writable_folder(option, path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,15 @@ def test_bad_input_is_one_line_and_exit_status_2(
 def test_an_error_is_one_line_in_a_real_process_too(tmp_path: Path) -> None:
     done = run("demo", "--preset", "huge", cwd=tmp_path, expect=2)
     assert done.stderr == "repsearch: --preset='huge': unknown; choose one of book, paper, smoke\n"
+
+
+def test_a_figure_that_is_done_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "gradients", "--seeds", "0"]) in (0, None)
+    assert "all 1 runs are done; their records are in" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may enter any folder")
+def test_a_file_in_a_folder_that_cannot_be_entered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "locked").mkdir(mode=0)
+    assert main(["demo", "--json", str(tmp_path / "locked" / "record.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -11,7 +11,7 @@ from typing import Any
 from repsearch.engine import kernel
 from repsearch.engine.kernel import njit
 
-CALLEES = ("convolution.py", "conv_kernel.py", "kernel.py")
+CALLEES = ("convolution.py", "conv_kernel.py", "kernel.py", "mix_layer.py")
 leaf, inlined = kernel._leaf, kernel._inlined
 # Called, and optimised by itself: for functions that write down the order of their sums, so that all copies are alike.
 shared = njit(nogil=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)

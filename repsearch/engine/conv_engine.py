@@ -7,22 +7,20 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from repsearch.config import SearchConfig
 from repsearch.data import Split
 from repsearch.engine import conv_kernel
-from repsearch.engine.compiling import run
 from repsearch.engine.conv_network import net_of, work_for
-from repsearch.engine.draws import Banks, pack, tiles, unpack
+from repsearch.engine.draws import Banks, pack
 from repsearch.engine.interface import Progress
-from repsearch.engine.kernel import LANES, Array
+from repsearch.engine.kernel import Array
 from repsearch.engine.mixes import Mixes
 from repsearch.engine.threads import thread_each
 from repsearch.engine.whole_maps import WholeMaps
-from repsearch.operators import Generators, draw_noise, image_generators, mutate, select, spread
+from repsearch.operators import Generators, draw_noise, image_generators, mutate, spread
 from repsearch.reference import Found, first_population, propagate, search_layer
 
 
@@ -68,7 +66,7 @@ class ConvEngine:
         """What searches a layer: with candidates as mixes, where they are."""
         banks = Banks(self.seed, layer, self.shapes[layer], self.config)
         if self.config.noise == "map" and not banks.smoothing:
-            return Mixes(self.network, net, stage, layer, self.shapes[layer], banks, self.config, self.seed)
+            return Mixes(net, stage, layer, self.shapes[layer], banks, self.config, self.seed)
         return WholeMaps(net, stage, layer, self.shapes[layer], banks, self.config, self.seed)
 
     def search(self, data: Split, progress: Progress, start: Tensor | None = None) -> Found:
@@ -87,13 +85,13 @@ class ConvEngine:
         """As `repsearch.reference.search_images`, for one image."""
         config, work = self.config, work_for(prepared.net)
         generators = image_generators(self.seed, data.indices.tolist())
-        population = self.begin(data, generators, start, prepared, work)
+        population = self.begin(data, generators, start)
         best, histories = [], []
         for layer, following in zip_longest(self.layers, self.layers[1:]):
             if isinstance(population, Tensor):
                 H, history = search_layer(self.network, layer, population, data.labels, config, generators)
             else:
-                H, history = self.search_layer(layer, population, data, prepared, work)
+                H, history = prepared.searchers[layer].search_from(population, data, work)
             best.append(H)
             histories.append(history)
             progress(layer, config.schedule[layer].generations + 1, history[:, -1])
@@ -101,45 +99,16 @@ class ConvEngine:
                 population = _candidates(propagate(self.network, layer, H, config, following), alike=True)
         return Found(best, histories)
 
-    def begin(
-        self, data: Split, generators: Generators, start: Tensor | None, prepared: Prepared, work: conv_kernel.Work
-    ) -> Array | Tensor:
-        """The first population of an image's first layer, see `_candidates`."""
+    def begin(self, data: Split, generators: Generators, start: Tensor | None) -> Array | Tensor:
+        """The first population of an image's first layer, see `_candidates`; or noisy copies (n, C, H, W) of the image,
+        whose maps are the first block's."""
         config, first, image = self.config, self.layers[0], data.images
         if first > 0 or start is not None:
             population = first_population(self.network, image, config, generators, first, start)
             return _candidates(population, alike=start is not None)
-        channels, height, width = self.shapes[0]
         noise = draw_noise((config.population, *image.shape[1:]), generators)
-        copies = mutate(image[:, None], spread(image[:, None]), config.input_noise, noise)[0].numpy()
-        out = np.zeros((len(copies), tiles(channels), height * width * LANES), np.float32)
-        run(conv_kernel.propagate, prepared.net, prepared.behind[0], copies, channels, config.normalise, out, work)
-        return out
-
-    def search_layer(
-        self, layer: int, candidates: Array, image: Split, prepared: Prepared, work: conv_kernel.Work
-    ) -> tuple[Tensor, Tensor]:
-        """As `repsearch.reference.search_layer`, for one image and a convolutional layer.
-
-        Args:
-            layer: the search layer.
-            candidates: its first (n, tiles, tile); of equal ones one.
-            image: one image.
-            prepared: what its kind of images need.
-            work: of this thread.
-        """
-        shape, k = self.shapes[layer], self.config.parents
-        fitness = np.zeros(len(candidates), np.float32)
-        run(conv_kernel.judge, prepared.net, prepared.behind[layer], candidates, *shape[1:], int(image.labels), fitness,
-            work)
-        if len(candidates) > 1:
-            rows, best = select(torch.arange(len(candidates))[None], torch.from_numpy(fitness)[None], k)
-            candidates, fitness = candidates[rows[0].numpy()], best[0].numpy()
-        else:
-            fitness = np.repeat(fitness, k)
-        parents = unpack(torch.from_numpy(candidates), *shape)
-        H, later = prepared.searchers[layer].search_from(parents, fitness, image, work)
-        return H, torch.cat([torch.from_numpy(-fitness[None, :1]), later[None]], 1)
+        copies: Array = mutate(image[:, None], spread(image[:, None]), config.input_noise, noise)[0].numpy()
+        return copies
 
 
 def _candidates(population: Tensor, alike: bool) -> Array | Tensor:

@@ -60,7 +60,7 @@ def convolve_row(  # type: ignore[no-untyped-def]
         done += places
 
 
-@shared
+@inlined
 def convolve_rows(net, stage, tile, tiles, y, maps, rows):  # type: ignore[no-untyped-def]
     """Row `y` of a stage's output, or the two that are pooled to it, before pooling and activation: of `tiles` tiles
     from `tile` on, written to `rows` tile after tile."""
@@ -110,7 +110,7 @@ def put_row(net, stage, tile, y, row, maps):  # type: ignore[no-untyped-def]
     activate_row(row[:size], net.scale[at : at + size], net.shift[at : at + size], maps[to : to + size])
 
 
-@shared
+@inlined
 def through(net, first, last, work):  # type: ignore[no-untyped-def]
     """Stages first .. last-1 of what is in the maps of the first."""
     for stage in range(first, last):
@@ -154,8 +154,8 @@ def lay(tiles, net, stage, height, width, maps):  # type: ignore[no-untyped-def]
                 maps[to + i] = tiles[tile, y * width * LANES + i]
 
 
-@entry
-def propagate(net, last, images, channels, normalised, out, work):  # type: ignore[no-untyped-def]
+@inlined
+def propagate_all(net, last, images, channels, normalised, out, work):  # type: ignore[no-untyped-def]
     """Images (n, C, H, W) through the stages before `last`, to `out` (n, tiles, tile) of `channels` channels, which is
     normalised if `normalised`."""
     first = net.stages[0]
@@ -187,10 +187,20 @@ def propagate(net, last, images, channels, normalised, out, work):  # type: igno
                         out[i, tile, p * LANES + lane] = np.float32(a * (out[i, tile, p * LANES + lane] - mean))
 
 
-@entry
-def judge(net, stage, candidates, height, width, label, fitness, work):  # type: ignore[no-untyped-def]
+@inlined
+def judge_all(net, stage, candidates, height, width, label, fitness, work):  # type: ignore[no-untyped-def]
     """The fitness (n,) of candidates (n, tiles, height * width * 16) that go into a stage."""
     for i in range(candidates.shape[0]):
         lay(candidates[i], net, stage, height, width, work.maps)
         through(net, stage, net.stages.size, work)
         fitness[i] = judge_maps(net, label, work)
+
+
+@entry
+def begin(  # type: ignore[no-untyped-def]
+    net, stage, images, channels, normalised, candidates, height, width, label, fitness, work
+):
+    """`propagate_all` of images, if there are any, to candidates; then `judge_all` of these."""
+    if images.shape[0] > 0:
+        propagate_all(net, stage, images, channels, normalised, candidates, work)
+    judge_all(net, stage, candidates, height, width, label, fitness, work)

@@ -7,63 +7,12 @@ is linear, gives the same mix of what it makes of those maps.
 """
 
 
-from typing import NamedTuple
-
 import numpy as np
 
 from repsearch.engine.compiling import entry, inlined, leaf
-from repsearch.engine.conv_kernel import convolve_row, convolve_rows, judge_maps, lay, pool_rows, put_row, through
-from repsearch.engine.kernel import LANES, Array, fittest, minus_cross_entropy
-
-
-class Pool(NamedTuple):
-    """Parents, then children, k + n in all: `shares` (k + n, maps + 1), of the first maps and the constant; `beta`,
-    `sigma` (k + n, channels), shares of the profile, and spreads; `fitness` (k + n,)."""
-
-    shares: Array
-    beta: Array
-    sigma: Array
-    fitness: Array
-
-
-class Layer(NamedTuple):
-    """What a search mixes: `maps` (maps, tiles, tile), which it begins with; `down` (height + 2,) and every 16th of
-    `across` ((width + 2) * 16,), whose product is the profile within a border of zeros. `products` (maps + 1, maps + 1,
-    channels) of deviations from the mean, of maps and profile, and `means` (maps + 1, channels), where channels that
-    fill up the last tile are zero. `used` (channels,) is 1, or 0 for those."""
-
-    maps: Array
-    down: Array
-    across: Array
-    products: Array
-    means: Array
-    used: Array
-
-
-class Behind(NamedTuple):
-    """What stands behind the layer. `taps` (channels, window * out), the weights of the first stage's convolution, and
-    `images` (height, tiles, maps + 1, rows), what it makes of the maps and of ones. Where no stage is left, of the
-    head: `logits` (maps + 1, classes) of maps and ones, and `profiles` (channels, classes)."""
-
-    taps: Array
-    images: Array
-    logits: Array
-    profiles: Array
-
-
-class Room(NamedTuple):
-    """Room to work. `pooled` (n, tiles, height * width * 16), what the first stage makes of the children before its
-    activation; `taps` (n, window * out), of their profiles; `shares` (n, maps + 1); `column` (window's width * 16,);
-    `sums`, `average` (channels,); `order` (k,); `next` (k, ...), the parents to be."""
-
-    pooled: Array
-    taps: Array
-    shares: Array
-    column: Array
-    sums: Array
-    average: Array
-    order: Array
-    next: Pool
+from repsearch.engine.conv_kernel import convolve_row, judge_maps, pool_rows, propagate_all, put_row, through
+from repsearch.engine.kernel import LANES, fittest, minus_cross_entropy
+from repsearch.engine.mix_layer import begin_layer, copy, prepare, prepare_head, rebuild
 
 
 @leaf
@@ -91,12 +40,6 @@ def weighted_sum(weights, vectors, out):  # type: ignore[no-untyped-def]
             out[i] += w * x[i]
 
 
-@leaf
-def copy(x, out):  # type: ignore[no-untyped-def]
-    """out = x; numpy's own assignment would have to look whether they overlap."""
-    for i in range(x.size):
-        out[i] = x[i]
-
 
 @inlined
 def move(source, row, target, to):  # type: ignore[no-untyped-def]
@@ -110,7 +53,7 @@ def move(source, row, target, to):  # type: ignore[no-untyped-def]
 @inlined
 def measure(layer, pool, row, positions, room):  # type: ignore[no-untyped-def]
     """A candidate's sums of squared deviations and means, a channel; gives its mean, and its variance over all."""
-    maps, channels = layer.maps.shape[0], layer.used.size
+    maps, channels = layer.maps.shape[0] - 1, layer.used.size
     shares, beta, sums, average = pool.shares[row], pool.beta[row], room.sums, room.average
     for c in range(channels):
         sums[c] = beta[c] * beta[c] * layer.products[maps, maps, c]
@@ -137,7 +80,7 @@ def measure(layer, pool, row, positions, room):  # type: ignore[no-untyped-def]
 @inlined
 def settle(layer, pool, row, positions, normalised, room):  # type: ignore[no-untyped-def]
     """Normalise a candidate, if children are, and find its spread."""
-    maps, channels = layer.maps.shape[0], layer.used.size
+    maps, channels = layer.maps.shape[0] - 1, layer.used.size
     mean, variance, values = measure(layer, pool, row, positions, room)
     a = 1.0
     if normalised:
@@ -169,29 +112,6 @@ def reproduce(pool, row, first, second, noise, bank, strength):  # type: ignore[
             pool.beta[row, c] = (pool.beta[first, c] + pool.beta[second, c]) / 2 + eps
 
 
-@inlined
-def prepare(net, stage, layer, behind, height, width, work):  # type: ignore[no-untyped-def]
-    """What the convolution of the first stage behind the layer makes of the maps, and of ones."""
-    s = net.stages[stage]
-    maps, tiles = layer.maps.shape[0], layer.maps.shape[1]
-    size = behind.images.shape[3]
-    for m in range(maps + 1):
-        if m < maps:
-            lay(layer.maps[m], net, stage, height, width, work.maps)
-        else:
-            for tile in range(tiles):
-                for y in range(height):
-                    begin = s.source + tile * s.size + (y + 1) * s.pitch + LANES
-                    for x in range(width):
-                        for lane in range(LANES):
-                            work.maps[begin + x * LANES + lane] = layer.used[tile * LANES + lane]
-        for tile in range(0, s.tiles, 2):
-            many = min(2, s.tiles - tile)
-            for y in range(s.height):
-                convolve_rows(net, stage, tile, many, y, work.maps, work.rows)
-                for t in range(many):
-                    for i in range(size):
-                        behind.images[y, tile + t, m, i] = work.rows[t * size + i]
 
 
 @inlined
@@ -228,7 +148,7 @@ def mix(net, stage, layer, behind, pool, room, work):  # type: ignore[no-untyped
 
 
 @inlined
-def judge_all(net, stage, layer, behind, pool, label, room, work):  # type: ignore[no-untyped-def]
+def judge_children(net, stage, layer, behind, pool, label, room, work):  # type: ignore[no-untyped-def]
     """The fitness of all children."""
     n, k, last = room.pooled.shape[0], room.order.size, net.stages.size
     if stage < last:
@@ -264,28 +184,39 @@ def select(pool, room):  # type: ignore[no-untyped-def]
         move(room.next, rank, pool, rank)
 
 
+
+
 @entry
 def search_mixes(  # type: ignore[no-untyped-def]
-    net, stage, height, width, layer, behind, pool, first, second, noise, banks, label, explorers, explore, refine,
-    normalised, history, room, work
+    net, stage, images, candidates, height, width, channels, layer, behind, pool, first, second, noise, banks, label,
+    explorers, explore, refine, normalised, history, best, room, work
 ):
-    """All generations of one layer: in each, reproduce, evaluate and select.
+    """The search of one layer, of `height` and `width`: in each generation reproduce, evaluate and select.
 
-    `stage` is the first one behind the layer, of `height` and `width`; `pool` has the parents; `first`, `second`
-    (generations, n) and `noise` (generations, n, tiles) are drawn, and `banks` (banks, rows, 16) hold the noise;
-    `history` (generations,) gets the best cross-entropy after each.
+    `stage` is the first one behind the layer. `images` (n, C, H, W) are sent through the stages before it to
+    `candidates` (n, tiles, tile), unless there are none, and the candidates are given. `first`, `second` (generations,
+    n) and `noise` (generations, n, tiles) are drawn, and `banks` (banks, rows, 16) hold the noise. `history`
+    (generations + 1,) gets the best cross-entropy of the first candidates, and after each generation; `best` (tiles,
+    tile) the maps it is of.
     """
+    if images.shape[0] > 0:
+        propagate_all(net, stage, images, channels, normalised, candidates, work)
+    begin_layer(net, stage, candidates, height, width, layer, pool, label, room, work)
     k, n, positions = room.order.size, first.shape[1], height * width
+    history[0] = -pool.fitness[0]
     for row in range(k):
         settle(layer, pool, row, positions, False, room)
     if stage < net.stages.size:
         prepare(net, stage, layer, behind, height, width, work)
-    for g in range(history.size):
+    else:
+        prepare_head(net, layer, behind, height, width, work)
+    for g in range(history.size - 1):
         bank = banks[g % banks.shape[0]]
         for child in range(n):
             strength = explore if child < explorers else refine
             reproduce(pool, k + child, first[g, child], second[g, child], noise[g, child], bank, strength)
             settle(layer, pool, k + child, positions, normalised, room)
-        judge_all(net, stage, layer, behind, pool, label, room, work)
+        judge_children(net, stage, layer, behind, pool, label, room, work)
         select(pool, room)
-        history[g] = -pool.fitness[0]
+        history[g + 1] = -pool.fitness[0]
+    rebuild(layer, pool, 0, best)

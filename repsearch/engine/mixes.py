@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from repsearch.config import SearchConfig
 from repsearch.data import Split
 from repsearch.engine.compiling import run
 from repsearch.engine.conv_kernel import Net, Work
-from repsearch.engine.draws import Banks, draw, pack, tiles
+from repsearch.engine.draws import Banks, draw, tiles, unpack
 from repsearch.engine.kernel import LANES, Array
-from repsearch.engine.mix_kernel import Behind, Layer, Pool, Room, search_mixes
-from repsearch.networks import rest
+from repsearch.engine.mix_kernel import search_mixes
+from repsearch.engine.mix_layer import Behind, Layer, Pool, Room
 from repsearch.operators import pooling_matrix
 
 
@@ -22,8 +21,7 @@ class Mixes:
     """Searches a layer of one image after the other.
 
     Args:
-        network: the one that `net` is of.
-        net: its arrays.
+        net: a network.
         stage: the first one behind the layer.
         layer: its number.
         shape: (channels, height, width) of its maps.
@@ -32,21 +30,21 @@ class Mixes:
     """
 
     def __init__(
-        self, network: nn.Module, net: Net, stage: int, layer: int, shape: tuple[int, ...], banks: Banks,
+        self, net: Net, stage: int, layer: int, shape: tuple[int, ...], banks: Banks,
         config: SearchConfig, seed: int,
     ) -> None:
-        self.network, self.net, self.stage, self.layer, self.shape = network, net, stage, layer, shape
+        self.net, self.stage, self.layer, self.shape = net, stage, layer, shape
         self.config, self.seed, self.rows = config, seed, banks.rows
         self.noise = np.stack([banks.raw(bank)[:, :LANES] for bank in range(banks.count)])
         schedule, (channels, height, width) = config.schedule[layer], shape
         sides = [pooling_matrix(side, schedule.blur, config.border).sum(1) for side in (height, width)]
-        self.profile = torch.outer(*sides)
         self.down, across = (np.pad(side.float().numpy(), 1) for side in sides)
         self.across = np.repeat(across, LANES)
         self.used = np.zeros(tiles(channels) * LANES)
         self.used[:channels] = 1
         self.taps = self._taps()
-        self.ones, self.profiles = self._of_head()
+        self._nothing = np.zeros((0, 1, 1, 1), np.float32)
+        self._tiles = (tiles(channels), height * width * LANES)
 
     def _taps(self) -> Array:
         """The weights of the stage's convolution by input channel: (channels, window * out)."""
@@ -70,83 +68,56 @@ class Mixes:
         taps[:channels] = np.concatenate(out, axis=2).reshape(channels, -1)
         return taps
 
-    def _of_head(self) -> tuple[Tensor, Array]:
-        """Logits of ones, without the bias, and those of the profile in one channel (channels, classes)."""
-        classes, channels = len(self.net.bias), self.shape[0]
-        profiles = np.zeros((len(self.used), classes), np.float32)
-        if self.stage < len(self.net.stages):
-            return torch.zeros(classes), profiles
-        bias = torch.from_numpy(self.net.bias)
-        each = torch.eye(channels)[:, :, None, None] * self.profile.float()
-        profiles[:channels] = (rest(self.network, self.layer, each) - bias).numpy()
-        return rest(self.network, self.layer, torch.ones(1, *self.shape))[0] - bias, profiles
-
-    def search_from(self, parents: Tensor, fitness: Array, image: Split, work: Work) -> tuple[Tensor, Tensor]:
-        """The best maps (1, C, H, W), and the best cross-entropy after each generation.
+    def search_from(self, population: Array, image: Split, work: Work) -> tuple[Tensor, Tensor]:
+        """The best maps (1, C, H, W), and the best cross-entropy at the start and after each generation (1, G + 1).
 
         Args:
-            parents: (k, C, H, W), the fittest first; or (1, C, H, W), if they are equal.
-            fitness: (k,).
-            image: one image.
+            population: the first candidates (n, tiles, tile), of equal ones one; or images (n, C, H, W), whose maps
+                here are the candidates.
+            image: the one image that is searched.
             work: of this thread.
         """
         config, schedule = self.config, self.config.schedule[self.layer]
-        n, (channels, height, width) = config.explorers + config.refiners, self.shape
-        pool, layer, behind = self._pool(len(parents), fitness), self._layer(parents), self._behind(parents)
+        channels, height, width = self.shape
+        images, candidates = self._nothing, population
+        if population.ndim == 4:
+            images, candidates = population, np.zeros((len(population), *self._tiles), np.float32)
+        maps = config.parents if len(candidates) > 1 else 1
         drawn = draw(self.seed, self.layer, int(image.indices), channels, self.rows, config)
-        history = np.zeros(schedule.generations, np.float32)
-        run(search_mixes, self.net, self.stage, height, width, layer, behind, pool, drawn.first, drawn.second,
-            drawn.noise, self.noise, int(image.labels), config.explorers, float(schedule.strength * schedule.boost),
-            float(schedule.strength), config.normalise, history, self._room(n, len(parents)), work)
-        shares, beta = torch.from_numpy(pool.shares[0]), torch.from_numpy(pool.beta[0, :channels])
-        H = torch.einsum("m,mchw->chw", shares[:-1], parents.double()) + shares[-1]
-        return (H + beta[:, None, None] * self.profile).float()[None], torch.from_numpy(history)
+        history = np.zeros(schedule.generations + 1, np.float32)
+        best = np.zeros(self._tiles, np.float32)
+        run(search_mixes, self.net, self.stage, images, candidates, height, width, channels, self._layer(maps),
+            self._behind(maps), self._pool(maps, config.parents + config.explorers + config.refiners), drawn.first,
+            drawn.second, drawn.noise, self.noise, int(image.labels), config.explorers,
+            float(schedule.strength * schedule.boost), float(schedule.strength), config.normalise, history, best,
+            self._room(len(candidates), maps), work)
+        return unpack(torch.from_numpy(best[None]), *self.shape), torch.from_numpy(history[None])
 
-    def _pool(self, maps: int, fitness: Array) -> Pool:
-        """The parents, and room for their children."""
-        k, config = len(fitness), self.config
-        everyone = k + config.explorers + config.refiners
-        pool = Pool(np.zeros((everyone, maps + 1)), np.zeros((everyone, len(self.used))),
-                    np.zeros((everyone, len(self.used))), np.zeros(everyone, np.float32))
-        pool.shares[np.arange(k), np.arange(k) if maps > 1 else 0] = 1
-        pool.fitness[:k] = fitness
-        return pool
+    def _pool(self, maps: int, candidates: int) -> Pool:
+        channels = len(self.used)
+        return Pool(np.zeros((candidates, maps + 1)), np.zeros((candidates, channels)),
+                    np.zeros((candidates, channels)), np.zeros(candidates, np.float32))
 
-    def _layer(self, parents: Tensor) -> Layer:
-        """What an image's search mixes."""
-        profile = self.profile.expand(1, *self.shape)
-        maps = torch.cat([parents.double(), profile]).flatten(2).permute(1, 0, 2)  # (C, maps + 1, positions)
-        mean = maps.mean(2, keepdim=True)
-        products = (maps - mean) @ (maps - mean).transpose(1, 2)
-        return Layer(pack(parents), self.down, self.across, self._filled(products.permute(1, 2, 0)),
-                     self._filled(mean[..., 0].T), self.used)
+    def _layer(self, maps: int) -> Layer:
+        channels = len(self.used)
+        return Layer(np.zeros((maps + 1, *self._tiles), np.float32), self.down, self.across,
+                     np.zeros((maps + 1, maps + 1, channels)), np.zeros((maps + 1, channels)), self.used)
 
-    def _filled(self, values: Tensor) -> Array:
-        """Values (..., channels), zero in channels that fill up the last tile."""
-        filled: Array = F.pad(values, (0, len(self.used) - self.shape[0])).contiguous().numpy()
-        return filled
-
-    def _behind(self, parents: Tensor) -> Behind:
-        """What stands behind the layer, for an image's search."""
-        maps, classes = len(parents), len(self.net.bias)
+    def _behind(self, maps: int) -> Behind:
+        classes, shape = len(self.net.bias), (1, 1, 1, 1)
         if self.stage < len(self.net.stages):
             s = self.net.stages[self.stage]
-            row = (1 + int(s["pooled"])) ** 2 * int(s["width"]) * LANES
-            images = np.empty((int(s["height"]), int(s["tiles"]), maps + 1, row), np.float32)
-            return Behind(self.taps, images, np.zeros((maps + 1, classes), np.float32), self.profiles)
-        logits = rest(self.network, self.layer, parents) - torch.from_numpy(self.net.bias)
-        return Behind(self.taps, np.zeros((1, 1, 1, 1), np.float32), torch.cat([logits, self.ones[None]]).numpy(),
-                      self.profiles)
+            shape = (int(s["height"]), int(s["tiles"]), maps + 1, (1 + int(s["pooled"])) ** 2 * int(s["width"]) * LANES)
+        return Behind(self.taps, np.empty(shape, np.float32), np.zeros((maps + 1, classes), np.float32),
+                      np.zeros((len(self.used), classes), np.float32))
 
-    def _room(self, n: int, maps: int) -> Room:
-        k, channels = self.config.parents, len(self.used)
+    def _room(self, candidates: int, maps: int) -> Room:
+        k, channels, n = self.config.parents, len(self.used), self.config.explorers + self.config.refiners
         pooled, across = np.zeros((n, 1, 1), np.float32), 1
         if self.stage < len(self.net.stages):
             s = self.net.stages[self.stage]
             pooled = np.empty((n, int(s["tiles"]), int(s["height"] * s["width"]) * LANES), np.float32)
             across = int(s["across"])
-        following = Pool(np.zeros((k, maps + 1)), np.zeros((k, channels)), np.zeros((k, channels)),
-                         np.zeros(k, np.float32))
         return Room(pooled, np.empty((n, self.taps.shape[1]), np.float32), np.empty((n, maps + 1), np.float32),
                     np.zeros(across * LANES, np.float32), np.zeros(channels), np.zeros(channels),
-                    np.zeros(k, np.int64), following)
+                    np.zeros(k, np.int64), np.zeros(candidates, np.float32), self._pool(maps, k))

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import repsearch as rs
 from repsearch.airbench import convnet
 from repsearch.engine.conv_engine import ConvEngine
-from repsearch.engine.conv_kernel import judge, propagate
+from repsearch.engine.conv_kernel import Net, begin
 from repsearch.engine.conv_network import net_of, why_not_conv, work_for
 from repsearch.engine.convolution import convolve
 from repsearch.engine.draws import Banks, draw, pack, tiles, unpack
@@ -89,6 +89,17 @@ def test_a_row_is_torchs_convolution(places: int, channels: int, vectors: int, w
     assert torch.allclose(ours, F.conv2d(x[None], weight)[0], atol=1e-4)
 
 
+def sent(
+    net: Net, stage: int, images: Array, shape: tuple[int, ...], label: int, normalised: bool
+) -> tuple[Tensor, Tensor]:
+    """What images (n, C, H, W) become before a stage, and its fitness."""
+    channels, height, width = shape
+    out = np.zeros((len(images), tiles(channels), height * width * 16), np.float32)
+    fitness = np.zeros(len(images), np.float32)
+    begin(net, stage, images, channels, normalised, out, height, width, label, fitness, work_for(net))
+    return unpack(torch.from_numpy(out), *shape), torch.from_numpy(fitness)
+
+
 def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> None:
     """First population, and one generation of every convolutional layer, against the reference."""
     config = replace(config, schedule=tuple(replace(row, generations=1) for row in config.schedule))
@@ -97,10 +108,13 @@ def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> No
     prepared = engine.prepared(tuple(image.images.shape[1:]))
     work = work_for(prepared.net)
     population = initial_population(network, image.images, config, image_generators(0, [index]))
-    begun = engine.begin(image, image_generators(0, [index]), None, prepared, work)
-    assert not isinstance(begun, Tensor)
-    scale = population.abs().max()
-    assert torch.allclose(unpack(torch.from_numpy(begun), *shapes["block0"]), population[0], atol=2e-5 * scale)
+    copies = engine.begin(image, image_generators(0, [index]), None)
+    assert not isinstance(copies, Tensor)
+    scale, label = population.abs().max(), int(image.labels)
+    begun, fitness = sent(prepared.net, prepared.behind[0], copies, shapes["block0"], label, config.normalise)
+    assert torch.allclose(begun, population[0], atol=2e-5 * scale)
+    wanted = evaluate(network, 0, population, image.labels)[0]
+    assert torch.allclose(fitness, wanted, atol=2e-5 * max(1.0, float(wanted.abs().max())))
     for layer, shape in enumerate(list(shapes.values())[:-1]):
         if layer:  # copies of one candidate: make them differ
             noise = torch.randn(population.shape, generator=torch.Generator().manual_seed(layer))
@@ -112,7 +126,7 @@ def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> No
         everyone, losses = torch.cat([parents, children], 1), -torch.cat([fitness, children_fitness], 1)
         best, _ = select(everyone, -losses, 1)
 
-        H, history = engine.search_layer(layer, pack(population[0]), image, prepared, work)
+        H, history = prepared.searchers[layer].search_from(pack(population[0]), image, work)
         tolerance = 2e-5 * max(1.0, float(losses.abs().max()))
         assert abs(history[0, 0] + fitness[0, 0]) < tolerance
         assert abs(history[0, 1] - losses.min()) < tolerance
@@ -156,15 +170,12 @@ def test_a_network_as_arrays_is_the_network() -> None:
     assert why_not_conv(network) is None
     H = activations(network, images)
     net, behind = net_of(network, (1, 32, 32))
-    work = work_for(net)
-    out = np.zeros((3, tiles(33), 15 * 15 * 16), np.float32)
-    propagate(net, behind[0], images.numpy(), 33, False, out, work)
-    assert torch.allclose(unpack(torch.from_numpy(out), 33, 15, 15), H[0], atol=1e-5)
     for layer in (0, 1):
-        fitness = np.zeros(3, np.float32)
-        judge(net, behind[layer], pack(H[layer]), *H[layer].shape[2:], 2, fitness, work)
+        shape = tuple(H[layer].shape[1:])
+        found, fitness = sent(net, behind[layer], images.numpy(), shape, 2, False)
+        assert torch.allclose(found, H[layer], atol=1e-5)
         loss = F.cross_entropy(rest(network, layer, H[layer]), torch.full((3,), 2), reduction="none")
-        assert torch.allclose(torch.from_numpy(-fitness), loss, atol=1e-5)
+        assert torch.allclose(-fitness, loss, atol=1e-5)
 
 
 @pytest.mark.parametrize("reading", [{}, LITERAL], ids=str)
@@ -255,7 +266,7 @@ from repsearch.engine import conv_kernel, mix_kernel, tile_kernel
 from repsearch.engine.conv_engine import ConvEngine
 from repsearch.engine.shapes import layer_shapes
 
-kernels = (conv_kernel.propagate, conv_kernel.judge, mix_kernel.search_mixes, tile_kernel.search_tiles)
+kernels = (conv_kernel.begin, mix_kernel.search_mixes, tile_kernel.search_tiles)
 data, preset, found = rs.load("digits", train=3, validation=10, test=10), rs.presets.smoke("digits"), []
 network = rs.calibrate(rs.learn_network(data, preset, groups=2), data.train.images)
 for reading in json.loads(sys.argv[1]):
@@ -276,12 +287,12 @@ def test_kernels_just_compiled_and_from_the_cache_find_the_same(tmp_path: Path) 
         return json.loads(done.stdout)
 
     found, *known = search()
-    assert known == [[0] * 4, [1] * 4]  # a reading that compiled anything again would make its search wait
-    assert search() == [found, [1] * 4, [1] * 4]
+    assert known == [[0] * 3, [1] * 3]  # a reading that compiled anything again would make its search wait
+    assert search() == [found, [1] * 3, [1] * 3]
 
 
 def test_the_cache_knows_a_change_of_what_is_called_from_other_files() -> None:
     """Numba looks at a kernel's own file alone: the names of its files hold the content of the others."""
     names = {kernel.py_func.__qualname__.removeprefix(name) for kernel, name in (
-        (propagate, "propagate"), (search_mixes, "search_mixes"), (search_tiles, "search_tiles"))}
+        (begin, "begin"), (search_mixes, "search_mixes"), (search_tiles, "search_tiles"))}
     assert len(names) == 1 and len(names.pop()) == 13

@@ -26,10 +26,10 @@ def test_select_keeps_the_fittest_unchanged_and_in_order() -> None:
 
 def test_selection_for_the_whole_batch() -> None:
     """Both images keep candidate 1, the fittest on average, though each has a fitter one."""
-    fitness = torch.tensor([[0.0, -1.0, -9.0], [-9.0, -1.0, 0.0]])
+    fitness = torch.tensor([[0.0, -1.0, -9.0], [-9.0, -2.0, 0.0]])
     population = torch.arange(6.0).reshape(2, 3, 1)
     kept, values = op.select(population, fitness, 1, together=True)
-    assert kept.flatten().tolist() == [1, 4] and values.flatten().tolist() == [-1, -1]
+    assert kept.flatten().tolist() == [1, 4] and values.flatten().tolist() == [-1, -2]  # each image's own
 
 
 def test_crossover_is_the_mean_of_the_two_parents() -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 READINGS: list[dict[str, object]] = [
-    {}, {"noise": "map"}, {"blurred": "noise"}, {"border": "inside"}, {"normalise": False},
+    {}, {"noise": "pixel"}, {"blurred": "child"}, {"border": "inside"}, {"normalise": False},
     {"refine_from": "parents"}, {"pairs": "distinct"}, {"explorers": 0}, {"refiners": 0},
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from scipy import stats
 
 from repsearch.config import LayerSearch
 from repsearch.engine.draws import Banks, draw
@@ -39,3 +41,16 @@ def test_draws_are_uniform_and_depend_on_the_image_alone(preset: Preset) -> None
     assert (drawn.first != draw(0, 0, 6, 40, 256, config).first).any()
     distinct = draw(0, 0, 5, 40, 256, replace(config, pairs="distinct"))
     assert (distinct.first != distinct.second).all()
+
+
+@pytest.mark.parametrize("pairs", ["with replacement", "distinct"])
+def test_all_pairs_of_parents_are_equally_likely(preset: Preset, pairs: str) -> None:
+    long = tuple(replace(row, generations=2000) for row in preset.search.schedule)
+    config = replace(preset.search, schedule=long, pairs=pairs)  # type: ignore[arg-type]
+    drawn = draw(0, 0, 5, 40, 256, config)
+    n, k = config.explorers, config.parents
+    for children, pool in ((slice(None, n), k), (slice(n, None), k + n)):
+        first, second = drawn.first[:, children].ravel(), drawn.second[:, children].ravel()
+        counts = np.bincount(first * pool + second, minlength=pool**2).reshape(pool, pool)
+        likely = counts[~np.eye(pool, dtype=bool)] if pairs == "distinct" else counts.ravel()
+        assert stats.chisquare(likely).pvalue > 1e-4

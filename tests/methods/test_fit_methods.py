@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -160,6 +161,14 @@ def test_a_budget_ends_training_and_schedule(mlp: nn.Module, data: rs.Dataset) -
     assert len(seen) == 7
     moved = [before - after for before, after in pairwise(seen)]
     assert moved == pytest.approx([0.1 * learning_rate_share(30 * step / 200) for step in range(6)], abs=1e-6)
+
+
+def test_a_budget_that_lasts_changes_nothing(mlp: nn.Module, data: rs.Dataset) -> None:
+    """The rate falls with the epochs done, where they are further than the share of the budget spent."""
+    config = rs.FitConfig(epochs=3, batch=10, learning_rate=0.1)
+    twin = copy.deepcopy(mlp)
+    without = rs.fit(mlp, data, Backprop(), config, progress=False)
+    assert rs.fit(twin, data, Backprop(), replace(config, budget=1e6), progress=False) == without
 
 
 @pytest.mark.parametrize(("change", "message"), [

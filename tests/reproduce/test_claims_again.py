@@ -212,6 +212,8 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Normalisation is crucial for the learning, at the rate best without it": partial(again.crucial, UNNORMALISED, "search-based"),
     "Later layers benefit from the search of those before them": again.later,
     "BatchNorm of the candidates gives better targets than frozen statistics (digits)": statistics_help,
+    "BatchNorm of the candidates gives better targets than frozen statistics (CIFAR-10)": lambda: above(
+        accuracy("cifar10", "candidate-statistics", True), accuracy("cifar10", "search-based", True)),
     "Cross-entropy falls with the population": again.population,
     "It falls by more than the luck of more first candidates": again.luck,
     "Cross-entropy falls with the generations": again.generations,

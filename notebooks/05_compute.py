@@ -80,7 +80,7 @@ Markdown(of_variants(live, populations, columns, base="search-based")
 # python -m repsearch reproduce fig4
 # ```
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: validation accuracy (top) and cross-entropy of block 0 after search (bottom), against population (left) and generations (right). Bands: range over 3 seeds."}, "image": {"alt": "Four panels: accuracy against population and against generations on top, the cross-entropy that search reached below."}}
+# %% mystnb={"figure": {"caption": "CIFAR-10: validation accuracy (top) and cross-entropy of block 0 after search (bottom), against population (left) and generations (right). Bands: range over seeds."}, "image": {"alt": "Four panels: accuracy against population and against generations on top, the cross-entropy that search reached below."}}
 from matplotlib import pyplot as plt
 
 from repsearch.reproduce import figures
@@ -103,7 +103,7 @@ NAMES = titles()
 controls = {key: [*records, *trainings(key, "untrained-body", FEW), *trainings(key, "sgd2", FEW)]
             for key, records in book.items()}
 Markdown("\n\n".join(
-    f"**{NAMES[key]}**, {FEW} images, {len(seeds)} seeds\n\n"
+    f"**{NAMES[key]}**, {FEW} images\n\n"
     + of_variants(records, (*names, "untrained-body", "sgd2"), columns, base="search-based")
     for key, records in controls.items()))
 
@@ -118,8 +118,7 @@ Markdown("\n\n".join(f"**{NAMES[key]}**\n\n" + against(records, rivals, "search-
 # %% [markdown]
 # The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are not: from point to
 # point accuracy moves by about as much as the seeds differ, and not always upwards. On CIFAR-100, with five images a class,
-# search-based training is no better than an untrained body, whatever the search: nothing is there yet that more search could
-# improve.
+# search-based training is no better than an untrained body, whatever the search; after a short one it is worse.
 
 # %% [markdown]
 # ## What the paper says, and what came out
@@ -133,7 +132,7 @@ Markdown(table(("4.4",)))
 
 # %% [markdown]
 # **Summary.** More search fits better, with falling returns. What it teaches is hardly more at these sizes: only from a quarter
-# of the generations to twice as many, on CIFAR-10, is the gain sure. Whether accuracy saturates, as in the paper, is open. And fit
+# of the generations to twice as many is the gain sure. Whether accuracy saturates, as in the paper, is open. And fit
 # is not all: [the ablations](07_ablations) show searches that fit far better and teach less.
 #
 # ## Exercises

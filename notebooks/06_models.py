@@ -130,7 +130,8 @@ Markdown("\n\n".join(
 
 # %% [markdown]
 # The same, at every block. The paper reports that SGD stays near one. Here it starts well below one, because the untrained
-# network is a twin of the searched one, and moves towards one; on MNIST it does not get near.
+# network is a twin of the searched one, and moves towards one. It gets near at the later
+# blocks on photographs, and nowhere on MNIST.
 #
 # ## Within and between classes
 #
@@ -143,7 +144,7 @@ Markdown("\n\n".join(
 # Low entropy: alike. High: spread out. The paper does not define the two in full; this is our reading. The control is the first one
 # with the classes shuffled: only what lies *below* it is order by class.
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: within-class entropy of validation images against epoch (the paper's Figure 6). Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
+# %% mystnb={"figure": {"caption": "CIFAR-10: within-class entropy of validation images against epoch (the paper's Figure 6). Bands: range over seeds."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
 figure = figures.entropies(book["cifar10"], "within")
 plt.show()
 
@@ -199,8 +200,8 @@ Markdown(table(("4.5", "B")))
 # %% [markdown]
 # **Summary.** Search-based training comes closer to the targets of images it has never seen, and its control does not: of all
 # that is measured here, that is the nearest to a test of whether what was searched for some images serves others. On
-# photographs its representations stay about as spread out as an untrained network's, where SGD's contract; both are ordered
-# by class. What the distance under SGD is near
+# photographs its representations stay about as spread out as an untrained network's, where SGD's contract. It orders images by
+# class on all three data sets, SGD on MNIST and CIFAR-10. What the distance under SGD is near
 # depends on where the network starts, so one is not a value to compare with; the untrained network is.
 #
 # ## Exercises

@@ -51,35 +51,43 @@ class Experiment:
                 if seed in seeds[: MAIN_SEEDS if variant in self.main else self.seeds]]
 
 
-MAIN_SEEDS = 3
+MAIN_SEEDS = 5
 ALL_SEEDS = tuple(range(MAIN_SEEDS))
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
-MAIN = ("search-based", "sgd2", "untrained-body", "class-means", "search-tuned", "sgd-tuned", "untrained-tuned",
-        "class-means-tuned")
+MAIN = ("search-based", "slow-head", "sgd2", "sgd4", "untrained-body", "untrained-slow-head", "other", "class-means",
+        "search-tuned", "sgd-tuned", "untrained-tuned", "class-means-tuned")
+FIGURE4_ALL = ("search-based", "sgd2", "untrained-body", *FIGURE4)
 FIGURE5 = ("search-based", "sgd2", "other")
+DECIDES = ("search-based", "sgd2", "untrained-body", "class-means", "literal-reading", "noise-pixel", "no-smoothing",
+           "noise-pixel-no-smoothing", "no-normalisation", "no-normalisation-x0.1", "no-explorers", "groups3",
+           "search-based-steps", "sgd2-steps")
+"""Ablations that a verdict rests on, and what they are compared with."""
 EXPERIMENTS = {
     "perturbation": Experiment("2", "what a random perturbation gains, in parameters and in activations",
-                               "perturbation", ("cifar10",), ("all",)),
+                               "perturbation", ("cifar10",), ("all",), main=("all",)),
     "fig2": Experiment("3.2", "cross-entropy of the best against population and generations, each block alone",
                        "fig2", ("cifar100",), tuple(READINGS)),
     "fig2-paper": Experiment("3.2", "the same at the paper's sizes", "fig2", ("cifar100",), tuple(READINGS),
                              preset="paper"),
     "fig3": Experiment("3.2", "effective number of solutions against independent runs, each block alone", "fig3",
-                       ("cifar100",), ("noise", *SIZES)),
+                       ("cifar100",), ("noise", *SIZES), main=("noise",)),
     "table1": Experiment("4.3", "test accuracy without augmentation, with controls", "training", ALL, tuple(TABLE1),
                          main=MAIN),
     "table2": Experiment("4.3", "test accuracy with augmentation", "training", PHOTOGRAPHS, tuple(TABLE2),
                          main=tuple(TABLE2)),
     "fig4": Experiment("4.4", "accuracy against population and generations", "training", PHOTOGRAPHS,
-                       ("search-based", "sgd2", "untrained-body", *FIGURE4), train=500),
-    "fig5": Experiment("4.5", "distance to the searched targets against epoch", "training", ALL, FIGURE5),
-    "fig6": Experiment("4.5", "within-class entropy against epoch", "training", ALL, FIGURE5),
-    "fig7": Experiment("B", "between-class entropy against epoch", "training", ALL, FIGURE5),
-    "untrained": Experiment("4.5", "where these trainings start", "untrained", ALL, ("start",)),
+                       FIGURE4_ALL, main=FIGURE4_ALL, train=500),
+    "fig5": Experiment("4.5", "distance to the searched targets against epoch", "training", ALL, FIGURE5, main=FIGURE5),
+    "fig6": Experiment("4.5", "within-class entropy against epoch", "training", ALL, FIGURE5, main=FIGURE5),
+    "fig7": Experiment("B", "between-class entropy against epoch", "training", ALL, FIGURE5, main=FIGURE5),
+    "untrained": Experiment("4.5", "where these trainings start", "untrained", ALL, ("start",), main=("start",)),
     "ablations": Experiment("3.1, 4.2", "what matters: one choice changed at a time", "training", ("cifar10",),
-                            ("search-based", "sgd2", "untrained-body", "class-means", *ABLATIONS), train=500),
+                            ("search-based", "sgd2", "untrained-body", "class-means", *ABLATIONS), main=DECIDES,
+                            train=500),
     "batch": Experiment("3.1", "readings that tie images to each other; only the reference searches them",
                         "training", ("digits",), ("search-based", *TIED), preset="smoke"),
+    "candidates": Experiment("3.1", "BatchNorm of the candidates, on photographs; only the reference searches it",
+                             "training", ("cifar10",), ("search-based", "candidate-statistics"), train=500),
     "tuning": Experiment("A.3", "depth, rates and weight decay, chosen on validation images", "training",
                          ("cifar10",), tuple(TUNING), seeds=1),
     "search": Experiment("3.1", "a hundred images searched at the paper's sizes", "search", ("cifar10",),

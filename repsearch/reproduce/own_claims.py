@@ -25,10 +25,11 @@ def _gap(rival: tuple[str, int | None], ours: tuple[str, int | None]) -> Numbers
     return {seed: theirs[seed] - own[seed] for seed in theirs if seed in own}
 
 
-def candidate_statistics_help() -> Found:
-    """BatchNorm of the candidates against frozen statistics, on digits."""
-    ours, base = (numbers(f"training-digits-smoke-{name}", "test_accuracy", 100)
-                  for name in ("candidate-statistics", "search-based"))
+def candidate_statistics_help(photographs: bool = False) -> Found:
+    """BatchNorm of the candidates against frozen statistics, on digits, or on photographs of CIFAR-10."""
+    name = group("cifar10", "{}", FEW) if photographs else "training-digits-smoke-{}"
+    ours, base = (numbers(name.format(variant), "test_accuracy", 100)
+                  for variant in ("candidate-statistics", "search-based"))
     return Found(f"{shown(ours)} %", f"frozen {shown(base)} %", [Contrast(paired(ours, base), POINT)], POINTS)
 
 

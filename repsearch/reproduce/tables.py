@@ -127,10 +127,20 @@ def of_variants(
         names: of variants.
         columns: such as `LOSS`, `SHARE` and `TEST`.
         base: the variant to be called base.
+
+    Where some have more seeds than others, a last column says how many.
     """
     rows = [["**base**" if name == base else VARIANTS[name].what, *(cell(records, name, column) for column in columns)]
             for name in names]
-    return markdown(["", *(column.title for column in columns)], rows)
+    head, seeds = ["", *(column.title for column in columns)], [len(seeds_of(records, name)) for name in names]
+    if len(set(seeds)) > 1:
+        head, rows = [*head, "seeds"], [[*row, str(count)] for row, count in zip(rows, seeds, strict=True)]
+    return markdown(head, rows)
+
+
+def seeds_of(records: Sequence[Record], variant: str) -> set[int]:
+    """The seeds that a variant has records of."""
+    return {record["seed"] for record in records if record["variant"] == variant}
 
 
 def against(records: Sequence[Record], names: Sequence[str], base: str, column: Column) -> str:

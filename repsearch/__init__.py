@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from repsearch import measure, methods, networks, operators, presets
     from repsearch.airbench import convnet, learn_network, search_network
-    from repsearch.alternating import AlternateConfig, Rounds, alternate
+    from repsearch.alternating import alternate
     from repsearch.checks import InputError
     from repsearch.config import FitConfig, LayerSearch, LearnConfig, SearchConfig
     from repsearch.data import Dataset, Split, from_tensors, load
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from repsearch.fitting import fit
     from repsearch.learning import learn
     from repsearch.networks import Network, activations, calibrate
+    from repsearch.rounds import AlternateConfig, Rounds
     from repsearch.searching import search
     from repsearch.store.reader import Targets
     from repsearch.training import History
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 _MODULES = ("measure", "methods", "networks", "operators", "presets")
 _HOMES = {
-    "alternating": ("AlternateConfig", "Rounds", "alternate"),
+    "alternating": ("alternate",), "rounds": ("AlternateConfig", "Rounds"),
     "airbench": ("convnet", "learn_network", "search_network"), "checks": ("InputError",),
     "config": ("FitConfig", "LayerSearch", "LearnConfig", "SearchConfig"),
     "data": ("Dataset", "Split", "from_tensors", "load"),

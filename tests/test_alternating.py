@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 import repsearch as rs
-from repsearch.alternating import AlternateConfig
 from repsearch.presets import Preset
+from repsearch.rounds import AlternateConfig
 
 
 @pytest.fixture(scope="module")

@@ -6,22 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from repsearch.config import SearchConfig
-from repsearch.data import Split
-from repsearch.engine import conv_kernel
 from repsearch.engine.conv_network import net_of, work_for
 from repsearch.engine.draws import Banks, pack
-from repsearch.engine.interface import Progress
-from repsearch.engine.kernel import Array
 from repsearch.engine.mixes import Mixes
 from repsearch.engine.threads import thread_each
 from repsearch.engine.whole_maps import WholeMaps
 from repsearch.operators import Generators, draw_noise, image_generators, mutate, spread
 from repsearch.reference import Found, first_population, propagate, search_layer
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
+    from repsearch.data import Split
+    from repsearch.engine.conv_kernel import Net
+    from repsearch.engine.interface import Progress
+    from repsearch.engine.kernel import Array
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Prepared:
     """What all images of a shape need: the network as arrays, the first stage behind each block, and what searches
     each layer."""
 
-    net: conv_kernel.Net
+    net: Net
     behind: list[int]
     searchers: dict[int, Mixes | WholeMaps]
 
@@ -62,7 +65,7 @@ class ConvEngine:
         return Prepared(net, behind, {layer: self._searcher(layer, net, behind[layer]) for layer in self.layers
                                       if layer < len(behind)})
 
-    def _searcher(self, layer: int, net: conv_kernel.Net, stage: int) -> Mixes | WholeMaps:
+    def _searcher(self, layer: int, net: Net, stage: int) -> Mixes | WholeMaps:
         """What searches a layer: with candidates as mixes, where they are."""
         banks = Banks(self.seed, layer, self.shapes[layer], self.config)
         if self.config.noise == "map" and not banks.smoothing:

@@ -50,8 +50,8 @@ def _reproduce(args: argparse.Namespace) -> None:
     checks.positive_int("jobs", args.jobs)
     checks.writable_folder("out", folder)
     (restamp if args.restamp else reproduce)(todo, folder, args.root, args.store, args.jobs)
-    print(f"all {len(todo)} runs are done; their records are in {folder}, and python -m repsearch claims says what the "
-          "book's show")
+    print(f"done: {len(todo)} of {len(todo)} runs; their records are in {folder}, and python -m repsearch claims says "
+          "what the book's show")
 
 
 def _claims(args: argparse.Namespace) -> None:

@@ -57,7 +57,7 @@ def test_an_error_is_one_line_in_a_real_process_too(tmp_path: Path) -> None:
 
 def test_a_figure_that_is_done_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "gradients", "--seeds", "0"]) in (0, None)
-    assert "all 1 runs are done; their records are in" in capsys.readouterr().out
+    assert "done: 1 of 1 runs; their records are in" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may enter any folder")

@@ -24,7 +24,7 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
 
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert said.startswith("all 2 runs are done") and "was" not in said  # nothing was missing
+    assert said.startswith("done: 2 of 2 runs") and "was" not in said  # nothing was missing
     (out / "fig2-digits-smoke-noise-0.json").unlink()
     stale = out / "fig2-digits-smoke-noise-1.json"
     stale.write_text(stale.read_text().replace(made_by, "0" * 16))

@@ -60,9 +60,11 @@ class AlternateConfig:
 
     @staticmethod
     def of(preset: Preset, rounds: int = 3) -> AlternateConfig:
-        """That of a preset: weight decay as was best for either, and later rounds of half the length."""
-        counts = tuple(max(1, round(share * row.generations))
-                       for share, row in zip((1 / 3, 1 / 2, 1 / 2, 1), preset.search.schedule, strict=True))
+        """That of a preset: weight decay as was best for either side; later rounds of half the epochs, with a third of
+        the generations at the first layer, all at the last, and half at those between."""
+        last = len(preset.search.schedule) - 1
+        counts = tuple(max(1, round(row.generations / (3 if layer == 0 else 1 if layer == last else 2)))
+                       for layer, row in enumerate(preset.search.schedule))
         return AlternateConfig(preset.search, replace(preset.learn, weight_decay=5e-3), rounds, counts,
                                max(1, preset.learn.epochs // 2))
 

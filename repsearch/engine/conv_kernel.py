@@ -11,7 +11,7 @@ import numpy as np
 
 from repsearch.engine.compiling import entry, inlined, leaf, shared
 from repsearch.engine.convolution import convolve
-from repsearch.engine.kernel import LANES, Array, gelu, minus_cross_entropy
+from repsearch.engine.kernel import LANES, Array, dot, gelu, minus_cross_entropy
 
 STAGE = np.dtype([(name, np.int64) for name in (
     "channels", "high", "across", "origin", "pooled", "height", "width", "tiles", "weights", "affine",
@@ -90,15 +90,6 @@ def activate_row(x, scale, shift, out):  # type: ignore[no-untyped-def]
     """out = GELU(scale * x + shift)."""
     for i in range(x.size):
         out[i] = gelu(scale[i] * x[i] + shift[i])
-
-
-@leaf
-def dot(weights, x):  # type: ignore[no-untyped-def]
-    """The sum of weights * x."""
-    total = np.float32(0)
-    for i in range(x.size):
-        total += weights[i] * x[i]
-    return total
 
 
 @inlined

@@ -6,6 +6,7 @@ variance and spread come from products of the maps with each other; and the firs
 is linear, gives the same mix of what it makes of those maps.
 """
 
+from __future__ import annotations
 
 import numpy as np
 
@@ -38,7 +39,6 @@ def weighted_sum(weights, vectors, out):  # type: ignore[no-untyped-def]
         w, x = np.float32(weights[m]), vectors[m]
         for i in range(out.size):
             out[i] += w * x[i]
-
 
 
 @inlined
@@ -112,8 +112,6 @@ def reproduce(pool, row, first, second, noise, bank, strength):  # type: ignore[
             pool.beta[row, c] = (pool.beta[first, c] + pool.beta[second, c]) / 2 + eps
 
 
-
-
 @inlined
 def mix(net, stage, layer, behind, pool, room, work):  # type: ignore[no-untyped-def]
     """The first stage behind the layer, up to its pooling, of all children."""
@@ -182,8 +180,6 @@ def select(pool, room):  # type: ignore[no-untyped-def]
         move(pool, room.order[rank], room.next, rank)
     for rank in range(k):
         move(room.next, rank, pool, rank)
-
-
 
 
 @entry

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from repsearch.engine.compiling import inlined, leaf
-from repsearch.engine.conv_kernel import convolve_rows, dot, judge_all, lay
-from repsearch.engine.kernel import LANES, Array, fittest
+from repsearch.engine.conv_kernel import convolve_rows, judge_all, lay
+from repsearch.engine.kernel import LANES, Array, dot, fittest
 
 
 class Pool(NamedTuple):

@@ -41,7 +41,7 @@ def search_tiles(  # type: ignore[no-untyped-def]
     parents, children, draws, noise, behind, label, explorers, explore, refine, channels, normalised, smoothing,
     history, room
 ):
-    """See `repsearch.engine.kernel.search_layer`, of which this may be the loop."""
+    """As `repsearch.engine.kernel.search_loop`, with this network's `behind` in place of its `tail`."""
     banks = noise.once.shape[0]
     for g in range(history.size + 1):
         for rank in range(parents.slot.size):

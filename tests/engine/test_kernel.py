@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from children import children_of
 from numba import njit
 from readings import READINGS
 from scipy.stats import ks_2samp
-from torch import Tensor
 
 import repsearch as rs
 from repsearch.airbench import convnet
@@ -32,18 +32,7 @@ from repsearch.engine.torch_engine import TorchEngine
 from repsearch.networks import rest
 from repsearch.operators import image_generators, normalise, select, spread
 from repsearch.presets import Preset
-from repsearch.reference import evaluate, initial_population, make_children, propagate
-
-
-def children_of(parents: Tensor, layer: int, config: rs.SearchConfig, drawn: kernel.Draws, banks: Banks) -> Tensor:
-    """What the reference makes of the engine's draws for the first generation."""
-    schedule, n = config.schedule[layer], config.explorers
-    pairs = torch.from_numpy(np.stack([drawn.first[0], drawn.second[0]], 1))[None]
-    noise = banks.rows_of(0, drawn.noise[0], smoothed=False)[None]
-    explorers = make_children(parents, pairs[:, :n], noise[:, :n], schedule.strength * schedule.boost, schedule, config)
-    pool = parents if config.refine_from == "parents" else torch.cat([parents, explorers], 1)
-    refiners = make_children(pool, pairs[:, n:], noise[:, n:], schedule.strength, schedule, config)
-    return torch.cat([explorers, refiners], 1)
+from repsearch.reference import evaluate, initial_population, propagate
 
 
 def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> None:

@@ -111,7 +111,7 @@ print(f"fitness of the image's own activations: {evaluate(network, 0, H, label).
 from matplotlib import pyplot as plt
 
 from repsearch import operators as op
-from repsearch.reference import initial_population
+from repsearch.populations import initial_population
 
 generators = op.image_generators(seed, [0])  # one an image, so that no image depends on the others
 population = initial_population(network, image, preset.search, generators)

@@ -57,7 +57,8 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 # %%
 from dataclasses import replace
 
-from repsearch.reference import evaluate, initial_population
+from repsearch.populations import initial_population
+from repsearch.reference import evaluate
 
 first, *others = preset.search.schedule
 config = rs.SearchConfig((replace(first, strength=0.3, blur=5), *others),

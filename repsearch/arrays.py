@@ -90,6 +90,10 @@ def arrays_of(given: dict[str, Any], classes: Any) -> tuple[dict[str, Arrays], t
         found = ", ".join(f"{c}x{height}x{width} in {name}" for name, (height, width, c) in shapes.items())
         raise InputError(f"images: expected one shape in all parts, found {found}; make them equal")
     largest = max(int(labels.max(initial=0)) for _, labels in parts.values())
+    least = min((int(labels.min()) for _, labels in parts.values() if len(labels)), default=0)
+    if classes is None and least > 0:
+        raise InputError(f"labels: found {least}..{largest}, none 0; number the classes from 0, or name them all: "
+                         f"classes=range({largest + 1})")
     if classes is None and largest >= sum(len(images) for images, _ in parts.values()):
         raise InputError(f"labels: found {largest}, but fewer images; number the classes from 0, or name them all")
     names = class_names("classes", list(range(largest + 1)) if classes is None else classes)

@@ -118,7 +118,8 @@ def differences(there: Any, here: Any, name: str = "all of it") -> list[str]:
         ['epochs 5 there, 9 here']
     """
     if isinstance(there, dict) and isinstance(here, dict):
-        return [line for key in here for line in differences(there.get(key), here[key], key)]
+        keys = [*here, *(key for key in there if key not in here)]
+        return [line for key in keys for line in differences(there.get(key), here.get(key), _short(key).strip('"'))]
     return [] if there == here else [f"{name} {_short(there)} there, {_short(here)} here"]
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from repsearch import checks
+
+LATER = {"later": True}
+"""Marks a field that release 0.3 did not have: a configuration says it only where it is not the default, so that what
+could be said before is said in the same way, and folders and checkpoints of then are still of the same search."""
+
+
+SHARED = 2**63
+"""Stands for all images where they share their draws."""
 
 
 def _tidy(config: object) -> None:
     """Numbers of numpy's become Python's own; `InputError` for a field declared as `Literal[...]` or `bool` that holds
     anything else."""
     hints = get_type_hints(type(config))
-    for field in fields(config):  # type: ignore[arg-type]
-        value, options = getattr(config, field.name), get_args(hints[field.name])
+    for name in (entry.name for entry in fields(config)):  # type: ignore[arg-type]
+        value, options = getattr(config, name), get_args(hints[name])
         if options and all(isinstance(option, str) for option in options):
-            checks.one_of(field.name, value, options)
-        if hints[field.name] is bool:
-            value = checks.switch(field.name, value)
-        object.__setattr__(config, field.name, checks.plain(value))
+            checks.one_of(name, value, options)
+        if hints[name] is bool:
+            value = checks.switch(name, value)
+        object.__setattr__(config, name, checks.plain(value))
 
 
 def _as_tuple(name: str, value: object, kind: type) -> tuple[Any, ...]:
@@ -33,7 +41,8 @@ class LayerSearch:
     """How one search layer is searched: a row of the table in appendix A.4.
 
     Args:
-        generations: how many times parents are selected and reproduce.
+        generations: how many times parents are selected and reproduce; with none, the fittest of the first population
+            is what is found.
         strength: alpha, the noise of a refiner as a share of its parents' standard deviation.
         boost: an explorer's noise is `strength * boost`.
         blur: passes of 3x3 average pooling over each child; unused for logits.
@@ -45,7 +54,7 @@ class LayerSearch:
     blur: int = 0
 
     def __post_init__(self) -> None:
-        checks.positive_int("generations", self.generations)
+        checks.positive_int("generations", self.generations, minimum=0)
         checks.positive_float("strength", self.strength)
         checks.positive_float("boost", self.boost)
         checks.positive_int("blur", self.blur, minimum=0)
@@ -73,6 +82,11 @@ class SearchConfig:
             ties the images of a shard to each other, and the best fitness may then fall.
         selection: the fittest of each "image" become its parents; or those of the "batch", by their mean fitness over
             the images of a shard, the same for all of them. The second ties images to each other, too.
+        draws: each image draws its "own" noise and pairs of parents, or all have "shared" ones (common random numbers).
+        pull: mu in the fitness of a block's candidates, minus cross-entropy minus mu/2 times the mean squared distance
+            to what the network itself makes of the image there.
+        precision: of the network that judges candidates; "bfloat16" is for processors and GPUs that are faster at it,
+            by the engine "torch". Activations, noise and selection stay float32.
         shard: consecutive images written to disk as one file, and searched together with "candidates".
 
     Raises:
@@ -98,6 +112,9 @@ class SearchConfig:
     statistics: Literal["frozen", "candidates"] = "frozen"
     selection: Literal["image", "batch"] = "image"
     shard: int = 64
+    draws: Literal["own", "shared"] = field(default="own", metadata=LATER)
+    pull: float = field(default=0.0, metadata=LATER)
+    precision: Literal["float32", "bfloat16"] = field(default="float32", metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schedule", _as_tuple("schedule", self.schedule, LayerSearch))
@@ -112,6 +129,10 @@ class SearchConfig:
             raise checks.InputError("parents=1: pairs='distinct' needs at least 2")
         checks.positive_float("input_noise", self.input_noise)
         checks.positive_int("shard", self.shard)
+        if self.pull != 0:
+            checks.positive_float("pull", self.pull)
+        if self.precision == "bfloat16" and self.ties_images:
+            raise checks.InputError("precision='bfloat16': is for statistics='frozen' and selection='image' alone")
         _tidy(self)
 
     @property
@@ -123,6 +144,10 @@ class SearchConfig:
     def ties_images(self) -> bool:
         """Whether what is found for an image depends on the others of its shard."""
         return self.statistics == "candidates" or self.selection == "batch"
+
+    def draw_index(self, index: int) -> int:
+        """What the draws of an image depend on, beside the seed: its index; or one that no image has, shared by all."""
+        return index if self.draws == "own" else SHARED
 
     def resized(self, population: int) -> SearchConfig:
         """The same search with another population, of which as large a share are parents (at least 2).
@@ -136,7 +161,7 @@ class SearchConfig:
         return replace(self, **split_population(population, parents))
 
     def prolonged(self, times: float) -> SearchConfig:
-        """The same search with `times` as many generations in every layer, at least one.
+        """The same search with `times` as many generations in every layer, at least one where there are any.
 
         Example:
             >>> config = SearchConfig(schedule=(LayerSearch(6, 0.3), LayerSearch(5, 0.1)))
@@ -145,7 +170,8 @@ class SearchConfig:
         """
         checks.positive_float("times", times)
         return replace(self, schedule=tuple(
-            replace(layer, generations=max(1, round(times * layer.generations))) for layer in self.schedule))
+            replace(layer, generations=max(min(1, layer.generations), round(times * layer.generations)))
+            for layer in self.schedule))
 
 
 class PopulationSizes(TypedDict):
@@ -188,6 +214,7 @@ class FitConfig:
         budget: what training may cost in F, forward passes of one image through the network, a search before it
             included; None is no limit. The rate falls with the share of the budget spent, or of the epochs done,
             whichever is further.
+        keep: the model ends with the weights of the "best" epoch on the validation images, or of the "last".
 
     Raises:
         InputError: a value out of range.
@@ -201,6 +228,7 @@ class FitConfig:
     augment: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     budget: float | None = None
+    keep: Literal["best", "last"] = field(default="best", metadata=LATER)
 
     def __post_init__(self) -> None:
         checks.positive_int("epochs", self.epochs)
@@ -229,8 +257,8 @@ class LearnConfig(FitConfig):
             they are skipped or not; or by that of "kept blocks".
         squares: a layer's squared error is the "mean" over its elements, or their "sum" as literally written.
         normalise_output: whether the network's activations are normalised before they are compared.
-        epochs, batch, learning_rate, momentum, weight_decay, augment, precision, budget: see `FitConfig`. The target of
-            the plain image serves all its augmented variants.
+        epochs, batch, learning_rate, momentum, weight_decay, augment, precision, budget, keep: see `FitConfig`. The
+            target of the plain image serves all its augmented variants.
 
     Raises:
         InputError: a value out of range.
@@ -249,7 +277,8 @@ class LearnConfig(FitConfig):
 
 
 def as_dict(config: Any) -> dict[str, Any]:
-    """A configuration as JSON writes and reads it: tuples are lists.
+    """A configuration as JSON writes and reads it: tuples are lists. Fields that are `LATER` stand there only where
+    they are not the default.
 
     Example:
         >>> as_dict(LayerSearch(300, 0.3, 5, 5))
@@ -261,4 +290,6 @@ def as_dict(config: Any) -> dict[str, Any]:
             return as_dict(value)
         return [plain(item) for item in value] if isinstance(value, tuple) else value
 
-    return {field.name: plain(getattr(config, field.name)) for field in fields(config)}
+    said = [entry.name for entry in fields(config)
+            if not entry.metadata.get("later") or getattr(config, entry.name) != entry.default]
+    return {name: plain(getattr(config, name)) for name in said}

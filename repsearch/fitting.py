@@ -36,13 +36,14 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: bool = True,
     watch: Watch | None = None,
+    optimizer: torch.optim.SGD | None = None,
 ) -> History:
     """Train `model` by `method`.
 
     The batches are consecutive training images, the same in every epoch (A.3). The model ends with the weights of the
-    epoch that did best on the validation images; the test images are never looked at. All its modules are trained in
-    train mode, and are afterwards in the mode they came in. Whatever is around it, an autocast, torch's default dtype
-    or its own generators, has no say in the training, and is left as it was.
+    epoch that did best on the validation images, or of the last if `config.keep` says so; the test images are never
+    looked at. Its modules are trained in train mode, and are afterwards in the mode they came in. Whatever is around
+    it, an autocast, torch's default dtype or own generators, has no say in the training, and is left as it was.
 
     Args:
         model: images (B, C, H, W) to logits (B, classes); trained in place, on the device it is on.
@@ -55,6 +56,8 @@ def fit(
         progress: show a bar.
         watch: called as watch(epochs done, model) before the first epoch of this call and after each, to measure the
             model; it must leave the model as it was.
+        optimizer: takes the steps, with the rates of `config`, and goes on with the momentum that it has; by default a
+            fresh one.
 
     Returns:
         The `History` of losses, accuracies and cost.
@@ -73,7 +76,7 @@ def fit(
     check_kinds(model, data, method, config)
     path = None if checkpoint is None else checks.own_path(checkpoint)
     with apart(model, checks.seed(seed)):
-        state, spent = begin(model, data, method, config, checks.seed(seed), path)
+        state, spent = begin(model, data, method, config, checks.seed(seed), path, optimizer)
         _look(watch, state)
         with tqdm(initial=state.epoch, total=config.epochs, unit="epoch", disable=not progress) as bar:
             while state.epoch < config.epochs and (config.budget is None or spent < config.budget):
@@ -149,7 +152,7 @@ def _epoch(state: Training, data: Dataset, config: FitConfig, spent: float) -> f
     parts = {name: value / sums.images for name, value in sums.parts.items()}
     train_accuracy = sums.correct / sums.labelled if sums.labelled else None
     correct = share_correct(found, data.validation.labels)
-    state.finish_epoch(sums.loss / sums.images, parts, train_accuracy, correct, spent)
+    state.finish_epoch(sums.loss / sums.images, parts, train_accuracy, correct, spent, config.keep)
     if state.epoch == 1 and not led:
         _say_if_unmoved(state)
     return spent

@@ -35,6 +35,7 @@ def learn(
     checkpoint: str | Path | None = None,
     progress: bool = True,
     watch: Watch | None = None,
+    optimizer: torch.optim.SGD | None = None,
 ) -> History:
     """Train `model` by regression to `targets`, with no classification gradient in its body (section 4.2).
 
@@ -44,7 +45,7 @@ def learn(
         targets: searched activations of `data.train`, whose layers have the shapes of the model's. A block without
             targets learns through the later blocks' losses; where no later block has targets, it stays as it is.
         config: see `LearnConfig`.
-        seed, checkpoint, progress, watch: see `repsearch.fit`.
+        seed, checkpoint, progress, watch, optimizer: see `repsearch.fit`.
 
     Returns:
         The `History` of losses, accuracies and cost.
@@ -61,7 +62,7 @@ def learn(
         >>> sorted(history.parts)
         ['block0', 'block1', 'block2', 'head']
     """
-    return fit(model, data, Regression(targets), config, seed, checkpoint, progress, watch)
+    return fit(model, data, Regression(targets), config, seed, checkpoint, progress, watch, optimizer)
 
 
 class Regression(Method):

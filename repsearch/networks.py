@@ -164,16 +164,18 @@ def cannot_take(network: nn.Module, images: Tensor, error: RuntimeError) -> Inpu
 
 @contextmanager
 def batch_statistics(network: nn.Module, momentum: float = 0.0) -> Iterator[None]:
-    """Within the context every BatchNorm uses the statistics of its batch, and blends them in with `momentum`."""
+    """Within the context every BatchNorm uses the statistics of its batch, and blends them in with `momentum`; with
+    none its own, and how many batches they are of, stay as they are."""
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [(norm.training, norm.momentum) for norm in norms]
+    before = [(norm.training, norm.momentum, norm.track_running_stats) for norm in norms]
     for norm in norms:
         norm.training, norm.momentum = True, momentum
+        norm.track_running_stats = norm.track_running_stats and momentum > 0
     try:
         yield
     finally:
-        for norm, (training, old) in zip(norms, before, strict=True):
-            norm.training, norm.momentum = training, old
+        for norm, was in zip(norms, before, strict=True):
+            norm.training, norm.momentum, norm.track_running_stats = was
 
 
 @contextmanager

@@ -51,6 +51,8 @@ def _part(folder: Path, size: int) -> tuple[Arrays, tuple[str, ...]]:
             raise InputError(f"{folder}: expected <class>/<image> files, found no folder in it")
         classes = class_names(str(folder), found)
         files = [sorted(_files(folder / title), key=lambda path: (str(path.parent), path.name)) for title in classes]
+    except PermissionError:
+        raise
     except OSError as error:
         raise InputError(f"{folder}: expected <class>/<image> files ({error})") from None
     empty = ", ".join(title for title, paths in zip(classes, files, strict=True) if not paths)
@@ -90,7 +92,7 @@ def _read(path: Path, size: int) -> np.ndarray:
             raise OSError("not a file")
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             upright = _rgb(where, _upright(picture), _white(picture))
-    except InputError:
+    except (InputError, PermissionError):
         raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{where}: has too many pixels ({error}); remove it or make it smaller") from None

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 from repsearch import checks
 from repsearch.config import FitConfig, LayerSearch, LearnConfig, SearchConfig, split_population
+
+if TYPE_CHECKING:
+    from repsearch.rounds import AlternateConfig
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class Preset:
     baseline: FitConfig
     cost: str
     statistics: Literal["running", "batch"] = "running"
+
+    @property
+    def alternate(self) -> AlternateConfig:
+        """How search and learning take turns; see `repsearch.alternate`."""
+        of: Callable[[Preset], AlternateConfig] = import_module("repsearch.rounds").AlternateConfig.of
+        return of(self)
 
 
 def smoke(data: str = "digits") -> Preset:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from repsearch.config import LayerSearch, SearchConfig
 from repsearch.data import Split
-from repsearch.networks import batch_statistics, check_network, device_of, modes_kept, rest
+from repsearch.networks import batch_statistics, device_of, modes_kept, rest
 from repsearch.operators import (
     Generators,
     crossover,
@@ -25,12 +25,12 @@ from repsearch.operators import (
     draw_pairs,
     image_generators,
     mutate,
-    normalise,
     parent_spread,
     recentre,
     select,
     smooth,
 )
+from repsearch.populations import each_candidate, first_population, normalised, own_activations, propagate
 
 Watch = Callable[[int, int, Tensor, Tensor], None]
 """Called as watch(layer, generation, population, fitness) after every evaluation; generation 0 is the start."""
@@ -71,14 +71,15 @@ def search_images(
     """
     device = device_of(network)
     images, labels = data.images.to(device), data.labels.to(device)
-    generators = image_generators(seed, data.indices.tolist(), device)
+    generators = image_generators(seed, list(map(config.draw_index, data.indices.tolist())), device)
     chosen = range(len(config.schedule)) if layers is None else layers
     best, histories = [], []
 
     with evaluation_mode(network, config):
         population = first_population(network, images, config, generators, chosen[0], start)
+        own = own_activations(network, images, config)
         for layer, following in zip_longest(chosen, chosen[1:]):
-            H, history = search_layer(network, layer, population, labels, config, generators, watch)
+            H, history = search_layer(network, layer, population, labels, config, generators, watch, own[layer])
             best.append(H.cpu())
             histories.append(history.cpu())
             if following is not None:
@@ -94,6 +95,7 @@ def search_layer(
     config: SearchConfig,
     generators: Generators,
     watch: Watch | None = None,
+    own: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Selection, exploration and refinement for the generations of one search layer.
 
@@ -105,14 +107,23 @@ def search_layer(
         config: the search's configuration.
         generators: one an image.
         watch: sees every population.
+        own: what candidates are pulled to, (B, ...); see `own_activations`.
 
     Returns:
         The best candidate of each image (B, ...), and its cross-entropy after each generation (B, generations + 1).
     """
     schedule = config.schedule[layer]
     together = config.selection == "batch"
-    fitness = evaluate(network, layer, population, labels)
-    history = [select(population, fitness, 1, together)[1][:, 0]]
+
+    def judged(candidates: Tensor) -> Tensor:
+        return evaluate(network, layer, candidates, labels) - pull(candidates, own, config)
+
+    def cross_entropy() -> Tensor:
+        best, most = select(population, fitness, 1, together)
+        return (-most - pull(best, own, config))[:, 0]
+
+    fitness = judged(population)
+    history = [cross_entropy()]
     if watch:
         watch(layer, 0, population, fitness)
 
@@ -127,16 +138,15 @@ def search_layer(
         population = torch.cat([parents, explorers, refiners], 1)
         if config.statistics == "frozen":
             # Parents are unchanged, and so is their fitness: the best never falls, not even by a rounding.
-            children_fitness = evaluate(network, layer, population[:, config.parents :], labels)
-            fitness = torch.cat([parent_fitness, children_fitness], 1)
+            fitness = torch.cat([parent_fitness, judged(population[:, config.parents :])], 1)
         else:
-            fitness = evaluate(network, layer, population, labels)
-        history.append(select(population, fitness, 1, together)[1][:, 0])
+            fitness = judged(population)
+        history.append(cross_entropy())
         if watch:
             watch(layer, generation, population, fitness)
 
     best, _ = select(population, fitness, 1, together)
-    return best[:, 0], -torch.stack(history, 1)
+    return best[:, 0], torch.stack(history, 1)
 
 
 def reproduce(
@@ -184,67 +194,24 @@ def make_children(
 
 def evaluate(network: nn.Module, layer: int, population: Tensor, labels: Tensor) -> Tensor:
     """Fitness (B, n) of candidates (B, n, ...): minus the cross-entropy of the label after the rest of the network."""
-    logits = each_candidate(lambda H: rest(network, layer, H), population)
+    return fitness_of(each_candidate(lambda H: rest(network, layer, H), population), labels)
+
+
+def fitness_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Fitness (B, n) of candidates whose logits are (B, n, K)."""
     B, n, K = logits.shape
     loss = F.cross_entropy(logits.reshape(B * n, K), labels.repeat_interleave(n), reduction="none")
     return -loss.reshape(B, n)
 
 
-def initial_population(network: nn.Module, images: Tensor, config: SearchConfig, generators: Generators) -> Tensor:
-    """Noisy copies of each image, propagated to the first search layer: (B, C, H, W) to (B, n, C', H', W').
+def pull(population: Tensor, own: Tensor | None, config: SearchConfig) -> Tensor:
+    """What their distance to `own` (B, ...) costs candidates (B, n, ...): mu/2 times the mean square, (B, n).
 
-    They are normalised like every later candidate, which is what the frozen statistics assume. The noise has
-    `config.input_noise` times the standard deviation of each channel of that image.
+    mu is `config.pull`.
     """
-    parts = check_network(network)
-    sigma = images.std(dim=(2, 3), keepdim=True)[:, None]
-    noise = draw_noise((config.population, *images.shape[1:]), generators)
-    copies = mutate(images[:, None], sigma, config.input_noise, noise)
-    # Before the first pooling maps are large: a few copies at a time, unless they share their batch's statistics.
-    at_a_time = 48 if config.statistics == "frozen" else copies.shape[0] * copies.shape[1]
-    return normalised(each_candidate(lambda x: parts.blocks[0](parts.stem(x)), copies, at_a_time), config)
-
-
-def first_population(
-    network: nn.Module, images: Tensor, config: SearchConfig, generators: Generators, layer: int = 0,
-    start: Tensor | None = None,
-) -> Tensor:
-    """The first candidates (B, n, ...) of a search that begins at `layer`.
-
-    Noisy copies of the images (B, C, H, W), sent through the blocks up to there; or copies of the activations `start`
-    (B, ...), if given, as a later layer's first population are copies of what the best before it become.
-    """
-    if start is not None:
-        first = start.to(images)
-        return _copies(recentre(first) if first.ndim == 2 else normalised(first, config), config)
-    parts = check_network(network)
-    population = initial_population(network, images, config, generators)
-    for block in parts.blocks[1 : layer + 1]:
-        population = normalised(each_candidate(block, population), config)
-    return recentre(each_candidate(parts.head, population)) if layer == len(parts.blocks) else population
-
-
-def propagate(network: nn.Module, layer: int, H: Tensor, config: SearchConfig, to: int | None = None) -> Tensor:
-    """The next layer's first population: copies of what the best activations (B, ...) of `layer` become there.
-
-    Args:
-        network: offers stem, blocks and head.
-        layer: the layer searched last.
-        H: (B, ...), its best.
-        config: gives the population's size, and whether activations are normalised.
-        to: the layer searched next, if it is not the one behind `layer`.
-    """
-    parts = check_network(network)
-    to = layer + 1 if to is None else to
-    H = H.clone()  # of which the best stays as it is, should a part change its input in place
-    for block in parts.blocks[layer + 1 : to + 1]:
-        H = normalised(block(H), config)
-    return _copies(recentre(parts.head(H)) if to == len(parts.blocks) else H, config)
-
-
-def _copies(H: Tensor, config: SearchConfig) -> Tensor:
-    """A population of equal candidates: (B, ...) to (B, n, ...)."""
-    return H[:, None].expand(-1, config.population, *H.shape[1:])
+    if own is None:
+        return population.new_zeros(population.shape[:2])
+    return config.pull / 2 * (population - own[:, None]).square().flatten(2).mean(2)
 
 
 @contextmanager
@@ -254,16 +221,3 @@ def evaluation_mode(network: nn.Module, config: SearchConfig) -> Iterator[None]:
         network.eval()
         with nullcontext() if config.statistics == "frozen" else batch_statistics(network):
             yield
-
-
-def normalised(H: Tensor, config: SearchConfig) -> Tensor:
-    return normalise(H) if config.normalise else H
-
-
-def each_candidate(
-    function: Callable[[Tensor], Tensor], population: Tensor, at_a_time: int | None = None
-) -> Tensor:
-    """`function` of every candidate, (B, n, ...) to (B, n, ...), of at most so many at a time."""
-    flat = population.flatten(0, 1)
-    out = torch.cat([function(part) for part in torch.split(flat, at_a_time or len(flat))])
-    return out.reshape(*population.shape[:2], *out.shape[1:])

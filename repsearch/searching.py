@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -35,7 +36,7 @@ def search(
     seed: int = 0,
     store: str | os.PathLike[str] | None = None,
     progress: bool = True,
-    engine: Literal["auto", "kernel", "torch", "reference"] = "auto",
+    engine: Literal["auto", "kernel", "conv", "torch", "reference"] = "auto",
     layers: Sequence[str] | None = None,
     start: Tensor | None = None,
 ) -> Targets:
@@ -52,9 +53,10 @@ def search(
         seed: of all random draws.
         store: folder to cache the targets in. If a search for the same targets was interrupted there, it goes on.
         progress: say which engine searches, and for about how long; show a bar with the mean best cross-entropy.
-        engine: "kernel" is fast, runs on the CPU, and searches the networks of `search_network`; "torch" searches any
-            network on any device; "reference" is the paper's pseudocode, in every reading. "auto" takes the first that
-            applies. The first two make the same random draws, the reference its own.
+        engine: "kernel" is fast, runs on the CPU, and searches the networks of `search_network`; "conv" does so for
+            those of `learn_network`, trained or not; "torch" searches any network on any device; "reference" is the
+            paper's pseudocode, in every reading. "auto" takes the first that applies. All but the reference make the
+            same random draws.
         layers: names of the layers to search, such as ("block1",) (section 3.2); None is all; others are passed.
         start: activations (images, ...) of the first layer searched, to start from instead of noisy copies of images.
 
@@ -97,6 +99,9 @@ def _fill(
     def begin(first: int, stop: int) -> Tensor | None:
         return None if start is None else start[first:stop]
 
+    if 0 < len(missing) < ranks.world_size() and ranks.rank() == 0:
+        warnings.warn(f"{ranks.world_size()} processes share {len(missing)} shards, so some have nothing to do; "
+                      f"search with a SearchConfig of a smaller shard than {config.shard}", stacklevel=4)
     if progress and missing and ranks.rank() == 0:
         one = missing[0][0]
         images = sum(stop - first for first, stop in missing) / ranks.world_size()

@@ -75,6 +75,8 @@ def _found(name: str, root: str | Path | None, size: int | None) -> Source:
         if (folder / name / "train").is_dir():
             return read_folder(folder / name, size or 32)
         known = ", ".join(["digits", *TORCHVISION])
+        if name.endswith(".npz"):
+            raise InputError(f"data={name!r}: expected a name without .npz, whose file lies in {folder}")
         raise InputError(
             f"data={name!r}: unknown; choose one of {known}, or put {name}.npz or "
             f"{name}/{{train,test}}/<class>/ into {folder}"
@@ -113,6 +115,7 @@ def _digits(size: int) -> Source:
 
 
 def _npz(path: Path) -> Source:
+    path.open("rb").close()  # zipfile takes what may not be read for something else
     try:
         arrays = _arrays(path)
     except InputError:
@@ -184,8 +187,12 @@ def _torchvision(name: str, folder: Path) -> Source:
 
     kind: Any = getattr(torchvision.datasets, TORCHVISION[name])
     where = folder / TORCHVISION_FOLDER[name]
+    for path in where.iterdir():
+        path.stat()  # torchvision takes what may not be looked at for what is not there
     try:
         train, test = kind(folder, train=True, download=False), kind(folder, train=False, download=False)
+    except PermissionError:
+        raise
     except Exception as error:  # torchvision, pickle and struct each raise their own on a damaged file
         cause = first_line(error)
         raise InputError(f"{where}: incomplete or damaged ({cause}); delete the folder and load again") from None

@@ -20,7 +20,8 @@ from repsearch.evaluation import check_model
 from repsearch.identity import fingerprint
 from repsearch.method import Method
 from repsearch.networks import device_of, modes_kept, own_settings
-from repsearch.training import Training
+from repsearch.store.files import content_hash
+from repsearch.training import Training, momentum_of
 
 
 def check_kinds(model: nn.Module, data: Dataset, method: Method, config: FitConfig) -> None:
@@ -35,9 +36,12 @@ def check_kinds(model: nn.Module, data: Dataset, method: Method, config: FitConf
 
 @contextmanager
 def apart(model: nn.Module, seed: int) -> Iterator[None]:
-    """Within the context nothing that is around a training has a say in it; afterwards all of it is as it was."""
+    """Within the context nothing that is around a training has a say in it; afterwards all of it is as it was, and
+    so is the memory layout of the model's weights."""
     generators = _torchs_own(device_of(model))
     states = [generator.get_state() for generator in generators]
+    plain = [tensor for tensor in (*model.parameters(), *model.buffers())
+             if nn.parameter.is_lazy(tensor) or tensor.is_contiguous()]
     try:
         with own_settings(), torch.inference_mode(False), modes_kept(model):
             for generator in generators:
@@ -45,6 +49,9 @@ def apart(model: nn.Module, seed: int) -> Iterator[None]:
             yield
     finally:
         set_states(generators, states)
+        for tensor in plain:
+            if not nn.parameter.is_lazy(tensor):
+                tensor.data = tensor.data.contiguous()
 
 
 def _torchs_own(device: torch.device) -> list[torch.Generator]:
@@ -61,7 +68,8 @@ def set_states(generators: list[torch.Generator], states: list[Tensor]) -> None:
 
 
 def begin(
-    model: nn.Module, data: Dataset, method: Method, config: FitConfig, seed: int, path: Path | None
+    model: nn.Module, data: Dataset, method: Method, config: FitConfig, seed: int, path: Path | None,
+    optimizer: torch.optim.SGD | None,
 ) -> tuple[Training, float]:
     """The state before the first step, or that of the checkpoint, and F spent; the model changes once all is right."""
     _check_trainable(model)
@@ -70,7 +78,8 @@ def begin(
     if config.augment:
         augment(data.train.images[:1].cpu(), torch.Generator())
     method.start(model, data, config, seed)
-    identity, device = _identity(model, data, method, config, seed), device_of(model)
+    optimizer = _optimizer(model, config, optimizer)
+    identity, device = _identity(model, data, method, config, seed, optimizer), device_of(model)
     generators = [torch.Generator(device).manual_seed(seed), *_torchs_own(device)]
     saved = None if path is None else read_checkpoint(path, identity)
     if path is not None and saved is not None:
@@ -81,10 +90,6 @@ def begin(
         checks.writable_folder("checkpoint", path.parent)
 
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad], lr=config.learning_rate, momentum=config.momentum,
-        nesterov=config.momentum > 0, weight_decay=config.weight_decay,
-    )
     state = Training(model, method, optimizer, generators, identity)
     if saved is not None:
         state.take_over(saved)
@@ -100,13 +105,32 @@ def _check_trainable(model: nn.Module) -> None:
                          "such as repsearch.learn_network, or call model.requires_grad_(True)")
 
 
-def _identity(model: nn.Module, data: Dataset, method: Method, config: FitConfig, seed: int) -> dict[str, Any]:
+def _optimizer(model: nn.Module, config: FitConfig, given: torch.optim.SGD | None) -> torch.optim.SGD:
+    """The optimizer that takes the steps: a fresh one, or the one given, with its momentum, as `config` says."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained) if given is None else given
+    checks.instance("optimizer", optimizer, torch.optim.SGD, "give torch.optim.SGD of the model's parameters")
+    if [id(p) for group in optimizer.param_groups for p in group["params"]] != list(map(id, trained)):
+        raise InputError("optimizer: is of other parameters than the model's; give torch.optim.SGD(p for p in "
+                         "model.parameters() if p.requires_grad)")
+    for group in optimizer.param_groups:
+        group.update(lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0,
+                     weight_decay=config.weight_decay)
+    return optimizer
+
+
+def _identity(
+    model: nn.Module, data: Dataset, method: Method, config: FitConfig, seed: int, optimizer: torch.optim.SGD
+) -> dict[str, Any]:
     """What a checkpoint belongs to: initial weights, data, method, configuration and seed, as JSON holds them."""
+    momentum = {str(i): value for i, value in enumerate(momentum_of(optimizer)) if value is not None}
     what = {
         "network": fingerprint(model), "training images": data.train.fingerprint(),
         "validation images": data.validation.fingerprint(), "method": method.identity(),
         "configuration": as_dict(config), "seed": seed,
     }
+    if momentum:
+        what["momentum"] = content_hash(momentum)
     try:
         as_read: dict[str, Any] = json.loads(json.dumps(what))
     except (TypeError, ValueError):

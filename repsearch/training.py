@@ -31,7 +31,8 @@ class History:
         validation_accuracy: in 0..1.
         spent: cost so far in F, forward passes of one image through the network, a search before it included if its
             cost is known.
-        best_epoch: the epoch, counted from 0, of the highest validation accuracy, whose weights the model has.
+        best_epoch: the epoch, counted from 0, whose weights the model has: that of the highest validation accuracy,
+            or the last if `FitConfig.keep` says so.
 
     Example:
         >>> History(loss=[2.0, 1.0], validation_accuracy=[0.4, 0.6], spent=[300.0, 600.0], best_epoch=1)
@@ -77,9 +78,9 @@ class Training:
 
     def finish_epoch(
         self, loss: float, parts: dict[str, float], train_accuracy: float | None, validation_accuracy: float,
-        spent: float,
+        spent: float, keep: str = "best",
     ) -> None:
-        """Add an epoch to the history, and keep its weights if they are the best so far."""
+        """Add an epoch to the history, and keep its weights if they are the best so far, or to be the "last"."""
         history = self.history
         history.loss.append(loss)
         for name, value in parts.items():
@@ -87,7 +88,7 @@ class Training:
         if train_accuracy is not None:
             history.train_accuracy.append(train_accuracy)
         history.spent.append(spent)
-        if not self.best or validation_accuracy > max(history.validation_accuracy):
+        if keep == "last" or not self.best or validation_accuracy > max(history.validation_accuracy):
             history.best_epoch = self.epoch
             self.best = copy.deepcopy(self.model.state_dict())
         history.validation_accuracy.append(validation_accuracy)
@@ -99,7 +100,7 @@ class Training:
         Raises:
             InputError: the file cannot be written, or the method's state not be read again.
         """
-        buffer, momentum = BytesIO(), [self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.trained]
+        buffer, momentum = BytesIO(), momentum_of(self.optimizer)
         torch.save({
             "format": FORMAT, "identity": self.identity, "epoch": self.epoch, "history": asdict(self.history),
             "best": _unwrapped(self.best), "model": _unwrapped(self.model.state_dict()), "momentum": momentum,
@@ -127,6 +128,12 @@ class Training:
     def trained(self) -> list[nn.Parameter]:
         """The parameters that steps are taken of."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+def momentum_of(optimizer: torch.optim.Optimizer) -> list[Tensor | None]:
+    """The momentum of every parameter, in their order; None before the first step."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [optimizer.state.get(parameter, {}).get("momentum_buffer") for parameter in parameters]
 
 
 def plain_name(name: str) -> str:

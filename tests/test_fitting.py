@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 import repsearch as rs
 from repsearch.evaluation import predict
@@ -38,6 +41,71 @@ def test_the_model_ends_with_its_best_validation_weights(data: rs.Dataset, prese
     model = rs.learn_network(data, preset)
     history = rs.fit(model, data, Backprop(), replace(preset.baseline, epochs=5), progress=False)
     assert rs.accuracy(model, data.validation) == max(history.validation_accuracy)
+
+
+def bytes_of(model: nn.Module) -> bytes:
+    return b"".join(value.contiguous().numpy().tobytes() for value in model.state_dict().values())
+
+
+def test_the_model_may_end_with_the_last_weights(data: rs.Dataset, preset: Preset, tmp_path: Path) -> None:
+    """Interrupted and resumed or not: those of as many epochs of which the last was the best."""
+    config, seen = replace(preset.baseline, epochs=6, learning_rate=0.5, keep="last"), dict[int, bytes]()
+    model = rs.learn_network(data, preset)
+    history = rs.fit(model, data, Backprop(), config, checkpoint=tmp_path / "c.pt", progress=False,
+                     watch=lambda epoch, now: seen.update({epoch: bytes_of(now)}))
+    assert history.best_epoch == 5 and bytes_of(model) == seen[6] != seen[5]
+    assert max(history.validation_accuracy) > history.validation_accuracy[-1]  # the best were others
+    again = rs.learn_network(data, preset)
+    assert rs.fit(again, data, Backprop(), config, checkpoint=tmp_path / "c.pt", progress=False) == history
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def by_hand(model: nn.Module, data: rs.Dataset, config: rs.FitConfig, optimizer: torch.optim.SGD) -> None:
+    """An epoch in two batches, as torch's users write it."""
+    model.train()
+    for done, (x, y) in enumerate(zip(data.train.images.split(10), data.train.labels.split(10), strict=True)):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * learning_rate_share(done / 2)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def test_an_optimizer_goes_on_with_its_momentum(data: rs.Dataset, preset: Preset, tmp_path: Path) -> None:
+    config, ends = replace(preset.baseline, epochs=1, keep="last", weight_decay=1e-3), []
+    theirs = rs.learn_network(data, preset)
+    optimizer = torch.optim.SGD(trained(theirs), lr=1, momentum=0.85, nesterov=True, weight_decay=1e-3)
+    for _ in range(2):
+        by_hand(theirs, data, config, optimizer)
+    for start in ("undisturbed", "again"):  # from the first training's checkpoint
+        model, stop = rs.learn_network(data, preset), tmp_path / "first.pt"
+        optimizer = torch.optim.SGD(trained(model), lr=9.0)
+        rs.fit(model, data, Backprop(), config, checkpoint=stop, progress=False, optimizer=optimizer)
+        rs.fit(model, data, Backprop(), config, checkpoint=tmp_path / f"{start}.pt", progress=False, optimizer=optimizer)
+        ends.append([p.detach().clone() for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ends[0], theirs.parameters(), strict=True))
+    fresh = rs.learn_network(data, preset)
+    rs.fit(fresh, data, Backprop(), config, checkpoint=tmp_path / "first.pt", progress=False)
+    with pytest.raises(rs.InputError, match="momentum"):  # a training without it is another
+        rs.fit(fresh, data, Backprop(), config, checkpoint=tmp_path / "again.pt", progress=False)
+    with pytest.raises(rs.InputError, match="optimizer: is of other parameters"):
+        rs.fit(fresh, data, Backprop(), config, progress=False, optimizer=optimizer)
+
+
+def test_a_trained_model_keeps_its_layout_and_can_be_saved(data: rs.Dataset, preset: Preset, tmp_path: Path) -> None:
+    """safetensors takes contiguous weights alone. A model that came in channels last stays so."""
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = rs.learn_network(data, preset).to(memory_format=layout)  # type: ignore[call-overload]
+        before = [p.is_contiguous() for p in model.parameters()]
+        rs.fit(model, data, Backprop(), replace(preset.baseline, epochs=1), progress=False)
+        assert [p.is_contiguous() for p in model.parameters()] == before
+        if layout == torch.contiguous_format:
+            safetensors.torch.save_file(model.state_dict(), tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3])

@@ -10,10 +10,11 @@ import torch
 
 import repsearch as rs
 from repsearch.operators import image_generators, normalise
+from repsearch.populations import first_population
 from repsearch.presets import Preset
-from repsearch.reference import evaluate, first_population, search_layer
+from repsearch.reference import evaluate, search_layer
 
-ENGINES = ("kernel", "torch", "reference")
+ENGINES = ("kernel", "conv", "torch", "reference")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -83,3 +83,14 @@ def test_a_searched_network_is_calibrated_as_its_children_are(data: rs.Dataset, 
     first, second = (rs.search_network(data, which).blocks for which in (preset, raw))
     assert torch.equal(first[0][0][2].running_mean, second[0][0][2].running_mean)  # type: ignore[index, union-attr]
     assert not torch.allclose(first[1][0][2].running_var, second[1][0][2].running_var, rtol=0.1)  # type: ignore[index, union-attr]
+
+
+def test_a_search_with_the_candidates_statistics_leaves_the_networks_own(
+    data: rs.Dataset, preset: rs.presets.Preset
+) -> None:
+    """And how many batches they are of, which says what the next one counts where there is no momentum."""
+    network = rs.search_network(data, preset)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    rs.search(network, data.train[:2], replace(preset.search, statistics="candidates"), engine="reference", progress=False)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(m.track_running_stats for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))

@@ -108,6 +108,7 @@ def test_a_data_set_of_tensors_is_searched_and_trained_on() -> None:
     ({"train": (IMAGES, LABELS / 2)}, "train: labels: expected whole numbers"), ({"test": (IMAGES, LABELS - 1)}, r"test: labels: expected labels in 0..2, found -1..1"),
     ({"test": (IMAGES, LABELS + 1), "classes": NAMES}, r"test: labels: expected labels in 0..2, found 1..3"),
     ({"train": (IMAGES, LABELS + 10**12)}, "labels: found 1000000000002, but fewer images; number the classes from 0"),
+    ({"train": (IMAGES, LABELS + 1), "test": (IMAGES, LABELS + 1)}, r"labels: found 1..3, none 0; number the classes from 0, or name them all: classes=range.4"),
     ({"classes": 3}, "classes: expected the names of all classes, in the order of labels, found 3"), ({"classes": "cat"}, "classes: expected the names"),
     ({"test": (IMAGES[:, :1], LABELS)}, "images: expected one shape in all parts, found 3x8x10 in train, 1x8x10 in test"),
     ({"validation": (IMAGES[:, :, :4], LABELS)}, "found 3x8x10 in train, 3x8x10 in test, 3x4x10 in validation"),

@@ -37,6 +37,12 @@ def test_the_same_bytes_from_one_process_or_several(tmp_path: Path, processes: i
 
 
 @pytest.mark.slow
+def test_more_processes_than_shards_are_told_so(tmp_path: Path) -> None:
+    done = run([*TORCHRUN, "2"], tmp_path / "targets", 40)
+    assert done.returncode == 0 and done.stderr.count("2 processes share 1 shards, so some have nothing to do") == 1
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_rank_is_an_error_and_the_next_start_resumes(tmp_path: Path, lost: int) -> None:

@@ -11,8 +11,9 @@ from torch import nn
 import repsearch as rs
 from repsearch.config import LayerSearch, split_population
 from repsearch.operators import image_generators
+from repsearch.populations import first_population, initial_population, propagate
 from repsearch.presets import Preset
-from repsearch.reference import evaluate, first_population, initial_population, make_children, propagate, search_images
+from repsearch.reference import evaluate, make_children, search_images
 
 
 def test_parents_survive_unchanged(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:

@@ -14,12 +14,13 @@ from repsearch.airbench import search_network
 from repsearch.bench.contestants import LIBRARIES, Runs
 from repsearch.config import SearchConfig
 from repsearch.data import Dataset, Split
-from repsearch.engine.kernel_engine import KernelEngine
+from repsearch.engine.kernel_engine import KernelEngine, kernel_parents
 from repsearch.engine.shapes import layer_shapes
 from repsearch.engine.tail import without_identities
 from repsearch.operators import image_generators, select
+from repsearch.populations import initial_population, propagate
 from repsearch.presets import Preset
-from repsearch.reference import evaluate, initial_population, propagate, search_layer
+from repsearch.reference import evaluate, search_layer
 
 
 def contestants_by_layer(preset: Preset, data: Dataset) -> list[dict[str, tuple[int, Runs]]]:
@@ -81,7 +82,8 @@ def _engine_runs(engine: KernelEngine, layer: int, population: Tensor, image: Sp
     def one(index: int, generations: int) -> None:
         long = copy.copy(engine)  # shares what was prepared
         long.config = with_generations(engine.config, generations)
-        long.generations(layer, engine.parents(layer, parents[0], fitness[0]), int(image.labels), index)
+        state = kernel_parents(parents[0], fitness[0], engine.banks(layer).smoothing)
+        long.generations(layer, state, int(image.labels), index)
 
     def run(generations: int) -> None:
         threads = torch.get_num_threads()

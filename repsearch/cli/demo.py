@@ -16,7 +16,7 @@ def add_commands(commands: Commands) -> None:
     """Add `demo`."""
     sub = commands.add_parser("demo", parents=[common_options()],
                               help="the whole method once: search, learn, rivals, figures")
-    sub.add_argument("--out", type=Path, default=Path("demo"), help="folder of the three figures (default: demo)")
+    sub.add_argument("--out", type=Path, help="folder of the three figures (default: demo/DATA)")
     sub.set_defaults(run=_demo)
 
 
@@ -26,7 +26,7 @@ def _demo(args: argparse.Namespace) -> None:
     if args.device != "cpu":
         raise InputError(f"device={args.device!r}: demo runs on the cpu; use search and learn for other devices")
     data, preset = data_and_preset(args)
-    folder = checks.writable_folder("out", args.out)
+    folder = checks.writable_folder("out", args.out or Path("demo") / data.name)
     check_files(args, "json")
     print(f"{data.name}: {len(data.train)} training images, preset {preset.name}")
     result = demo(data, preset, args.seed, progress=not args.quiet)

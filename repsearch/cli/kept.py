@@ -47,7 +47,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "test": _is_count,
     "images": _is_count,
     "device": lambda value: isinstance(value, str) and re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", value) is not None,
-    "engine": lambda value: value in ("auto", "kernel", "torch", "reference"),
+    "engine": lambda value: value in ("auto", "kernel", "conv", "torch", "reference"),
     "layers": lambda value: value is None or (isinstance(value, list) and value != [] and all(map(_is_layer, value))),
 }
 """Of every option that is kept, whether its value is one that the command line takes."""

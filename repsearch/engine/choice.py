@@ -2,16 +2,20 @@
 
 - "kernel" runs on the CPU, for networks that are poolings, BatchNorms and GELUs behind the first block once
   convolutions that are the identity are left out: all that `search_network` makes.
+- "conv" runs on the CPU, for networks of plain convolutions, poolings, BatchNorms and GELUs: all that `learn_network`
+  makes, trained or not.
 - "torch" runs any network with frozen statistics on any device; noise and smoothing are as in the kernel.
 - "reference" is `repsearch.reference` itself, and runs every reading.
 
-The first two make the same draws; "reference" makes its own.
+The first three make the same draws; "reference" makes its own.
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 
 from torch import nn
 
@@ -34,26 +38,36 @@ def choose(
     Args:
         network, config, seed: as in `repsearch.search`.
         shapes: of all search layers, from `layer_shapes`.
-        name: "auto", "kernel", "torch" or "reference".
+        name: "auto", "kernel", "conv", "torch" or "reference".
         layers: numbers of the layers to search, in order; None is all of them.
 
     Raises:
         InputError: the engine asked for cannot run this network or reading.
     """
-    checks.one_of("engine", name, ("auto", "kernel", "torch", "reference"))
+    checks.one_of("engine", name, ("auto", "kernel", "conv", "torch", "reference"))
     layers = range(len(shapes)) if layers is None else layers
     if config.ties_images:
         _say_what_ties(config, name)
         return ReferenceEngine(network, config, seed, layers)
     if name == "reference":
+        if config.precision != "float32":
+            raise InputError(f"engine='reference': precision={config.precision!r} is not its float32; use "
+                             "engine='torch'")
         return ReferenceEngine(network, config, seed, layers)
     light = without_identities(network)
-    reason = why_not_kernel(light, shapes)
+    reason = why_not_kernel(light, shapes, config)
     if name == "kernel" and reason:
-        raise InputError(f"engine='kernel': {reason}; use engine='torch'")
-    if name == "torch" or reason:
-        return TorchEngine(light, config, seed, shapes, layers, reason=reason)
-    return KernelEngine(light, config, seed, shapes, layers)
+        raise InputError(f"engine='kernel': {reason}; use engine='auto'")
+    if name == "kernel" or (name == "auto" and not reason):
+        return KernelEngine(light, config, seed, shapes, layers)
+    conv = import_module("repsearch.engine.conv_engine")
+    why_not: str | None = conv.why_not_conv(network, config)
+    if name == "conv" and why_not:
+        raise InputError(f"engine='conv': {why_not}; use engine='auto'")
+    if name == "conv" or (name == "auto" and not why_not):
+        engine: Engine = conv.ConvEngine(copy.deepcopy(network), config, seed, shapes, layers, reason=reason)
+        return engine
+    return TorchEngine(light, config, seed, shapes, layers, reason=why_not)
 
 
 def _say_what_ties(config: SearchConfig, name: str) -> None:

@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from repsearch.engine.conv_network import net_of, work_for
+from repsearch.engine.compiling import compiled
+from repsearch.engine.conv_network import net_of, why_not_conv, work_for
 from repsearch.engine.draws import Banks, pack
 from repsearch.engine.mixes import Mixes
 from repsearch.engine.threads import thread_each
 from repsearch.engine.whole_maps import WholeMaps
-from repsearch.operators import Generators, draw_noise, image_generators, mutate, spread
-from repsearch.reference import Found, first_population, propagate, search_layer
+from repsearch.operators import Generators, image_generators
+from repsearch.populations import first_population, noisy_copies, own_activations, propagate
+from repsearch.reference import Found, search_layer
 
 if TYPE_CHECKING:
     from repsearch.config import SearchConfig
     from repsearch.data import Split
     from repsearch.engine.conv_kernel import Net
-    from repsearch.engine.interface import Progress
+    from repsearch.engine.interface import Name, Progress
     from repsearch.engine.kernel import Array
+
+
+__all__ = ["ConvEngine", "why_not_conv"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class ConvEngine:
         reason: why the faster kernel cannot do it.
     """
 
-    name = "conv"
+    name: Name = "conv"
 
     def __init__(
         self, network: nn.Module, config: SearchConfig, seed: int, shapes: dict[str, tuple[int, ...]],
@@ -65,12 +70,20 @@ class ConvEngine:
         return Prepared(net, behind, {layer: self._searcher(layer, net, behind[layer]) for layer in self.layers
                                       if layer < len(behind)})
 
-    def _searcher(self, layer: int, net: Net, stage: int) -> Mixes | WholeMaps:
+    @property
+    def ready(self) -> bool:
+        """See `Engine`."""
+        blocks = [layer for layer in self.layers if layer < len(self.shapes) - 1]
+        return all(compiled(function) for layer in blocks for function in self._kind(layer).compiled)
+
+    def _kind(self, layer: int) -> type[Mixes | WholeMaps]:
         """What searches a layer: with candidates as mixes, where they are."""
+        smoothed = self.config.blurred == "child" and self.config.schedule[layer].blur > 0
+        return Mixes if self.config.noise == "map" and not smoothed else WholeMaps
+
+    def _searcher(self, layer: int, net: Net, stage: int) -> Mixes | WholeMaps:
         banks = Banks(self.seed, layer, self.shapes[layer], self.config)
-        if self.config.noise == "map" and not banks.smoothing:
-            return Mixes(net, stage, layer, self.shapes[layer], banks, self.config, self.seed)
-        return WholeMaps(net, stage, layer, self.shapes[layer], banks, self.config, self.seed)
+        return self._kind(layer)(net, stage, layer, self.shapes[layer], banks, self.config, self.seed)
 
     def search(self, data: Split, progress: Progress, start: Tensor | None = None) -> Found:
         """See `Engine`."""
@@ -87,14 +100,15 @@ class ConvEngine:
     ) -> Found:
         """As `repsearch.reference.search_images`, for one image."""
         config, work = self.config, work_for(prepared.net)
-        generators = image_generators(self.seed, data.indices.tolist())
+        generators = image_generators(self.seed, list(map(config.draw_index, data.indices.tolist())))
         population = self.begin(data, generators, start)
+        own = [H if H is None else pack(H[0]) for H in own_activations(self.network, data.images, config)]
         best, histories = [], []
         for layer, following in zip_longest(self.layers, self.layers[1:]):
             if isinstance(population, Tensor):
                 H, history = search_layer(self.network, layer, population, data.labels, config, generators)
             else:
-                H, history = prepared.searchers[layer].search_from(population, data, work)
+                H, history = prepared.searchers[layer].search_from(population, data, work, own[layer])
             best.append(H)
             histories.append(history)
             progress(layer, config.schedule[layer].generations + 1, history[:, -1])
@@ -109,8 +123,7 @@ class ConvEngine:
         if first > 0 or start is not None:
             population = first_population(self.network, image, config, generators, first, start)
             return _candidates(population, alike=start is not None)
-        noise = draw_noise((config.population, *image.shape[1:]), generators)
-        copies: Array = mutate(image[:, None], spread(image[:, None]), config.input_noise, noise)[0].numpy()
+        copies: Array = noisy_copies(image, config, generators)[0].numpy()
         return copies
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 from repsearch.engine.conv_kernel import STAGE, Net, Work
 from repsearch.engine.draws import pack, tiles
 from repsearch.engine.kernel import LANES, Array
-from repsearch.engine.tail import UnsupportedError, leaves
+from repsearch.engine.tail import UnsupportedError, brief, leaves
 from repsearch.networks import check_network
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,10 @@ class Stage:
     norm: nn.BatchNorm2d | None
 
 
-def why_not_conv(network: nn.Module) -> str | None:
-    """Why the kernel for convolutions cannot search a network; None if it can."""
+def why_not_conv(network: nn.Module, config: SearchConfig) -> str | None:
+    """Why the kernel for convolutions cannot search a network as `config` says; None if it can."""
+    if config.precision != "float32":
+        return f"precision={config.precision!r} is not its float32"
     parameter = next(network.parameters(), torch.empty(0))
     if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
         return f"the network is {parameter.dtype} on {parameter.device.type}, the kernel float32 on the CPU"
@@ -105,9 +111,9 @@ def _read(name: str, modules: list[nn.Module]) -> list[Stage]:
             left.pop(0)
         end = left.pop(0) if left else None
         if not isinstance(conv, nn.Conv2d) or not _is_plain(conv):
-            raise UnsupportedError(f"{name} has {conv}, where a plain convolution of stride 1 is expected")
+            raise UnsupportedError(f"{name} has {brief(conv)}, where a plain convolution of stride 1 is expected")
         if not isinstance(end, nn.GELU) or end.approximate != "none":
-            raise UnsupportedError(f"{name} has {end}, where a GELU is expected")
+            raise UnsupportedError(f"{name} has {'nothing' if end is None else brief(end)}, where a GELU is expected")
         found.append(Stage(conv, pooled, norm))
     if not found:
         raise UnsupportedError(f"{name} has no convolution")

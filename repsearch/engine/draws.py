@@ -7,6 +7,7 @@ that depend on (seed, layer) alone and serve every image; an image draws rows of
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ def draw(seed: int, layer: int, index: int, channels: int, rows: int, config: Se
     """All draws of one image in one layer: each array has the generations first.
 
     Args:
-        seed, layer, index: what the draws depend on; `index` is the image's entry in `data.indices`.
+        seed, layer, index: what the draws depend on; `index` is the image's entry in `data.indices`, and has no say
+            where images share their draws.
         channels: of the layer.
         rows: of a bank.
         config: gives the numbers of children and generations, and how parents are paired.
@@ -36,7 +38,8 @@ def draw(seed: int, layer: int, index: int, channels: int, rows: int, config: Se
         ((30, 50), (30, 50, 4))
     """
     generations, n = config.schedule[layer].generations, config.explorers + config.refiners
-    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, layer, index)))
+    key = (1, layer, config.draw_index(index))
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
     words = generator.integers(2**32, size=(generations, n, 2 + tiles(channels)), dtype=np.uint32)
     pool = np.full(n, config.parents)
     if config.refine_from == "parents and explorers":
@@ -75,19 +78,28 @@ class Banks:
         self.across = np.tile(np.repeat(across, LANES, axis=1), self.height)
 
         self.seed, self.layer, self.kind = seed, layer, config.noise
-        self.count = min(BANKS, schedule.generations)
+        self.count = min(BANKS, max(1, schedule.generations))
+        self.blurred = schedule.blur > 0
+
+    @cached_property
+    def once(self) -> Array:
+        """All banks, smoothed: (banks, rows, positions * 16)."""
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            made = pool.map(lambda bank: self._smooth(self.raw(bank)) if schedule.blur else self.raw(bank),
+            made = pool.map(lambda bank: self._smooth(self.raw(bank)) if self.blurred else self.raw(bank),
                             range(self.count))
-            self.once = np.stack(list(made))
+            return np.stack(list(made))
+
+    def drawn(self, bank: int) -> Array:
+        """What is drawn for a bank: standard normal, float32 (rows, positions or 1, 16)."""
+        generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, self.layer, bank)))
+        drawn = self.height * self.width if self.kind == "pixel" else 1
+        noise: Array = generator.standard_normal((self.rows, drawn, LANES), dtype=np.float32)
+        return noise
 
     def raw(self, bank: int) -> Array:
         """A bank before it is smoothed: standard normal, float32 (rows, positions * 16)."""
         positions = self.height * self.width
-        generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, self.layer, bank)))
-        drawn = positions if self.kind == "pixel" else 1
-        noise = generator.standard_normal((self.rows, drawn, LANES), dtype=np.float32)
-        return np.broadcast_to(noise, (self.rows, positions, LANES)).reshape(self.rows, -1)
+        return np.broadcast_to(self.drawn(bank), (self.rows, positions, LANES)).reshape(self.rows, -1)
 
     def for_kernel(self) -> Noise:
         """What the CPU kernel needs: the noise smoothed once and twice, and ones that are zero in unused channels."""

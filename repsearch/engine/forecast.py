@@ -14,21 +14,21 @@ from tqdm import tqdm
 from repsearch.config import SearchConfig
 from repsearch.data import Split
 from repsearch.engine.interface import Engine
-from repsearch.engine.kernel_engine import compiled
 
-SHORT = 3  # generations a layer
+SHORT, LONGER = 1, 4  # generations a layer
 
 
-def shortened(config: SearchConfig) -> SearchConfig:
-    """The same search of a few generations a layer."""
+def shortened(config: SearchConfig, generations: int) -> SearchConfig:
+    """The same search, of so many generations a layer at most."""
     return replace(config, schedule=tuple(
-        replace(row, generations=min(SHORT, row.generations)) for row in config.schedule))
+        replace(row, generations=min(generations, row.generations)) for row in config.schedule))
 
 
 def seconds_an_image(
     make: Callable[[SearchConfig], Engine], image: Split, config: SearchConfig, start: Tensor | None = None
 ) -> float:
-    """What a search of one image takes, from a short one; a rough guess, without what it takes to begin.
+    """What a search of one image takes, from two short ones, whose difference says what a generation takes; a rough
+    guess, without what is compiled and drawn once.
 
     Args:
         make: gives the engine for a configuration.
@@ -36,9 +36,18 @@ def seconds_an_image(
         config: of the search.
         start: as in `repsearch.search`, of this image.
     """
-    short, times = shortened(config), dict[int, float]()
-    engine = make(short)
-    engine.search(image, lambda *_: None, start)  # what is compiled and drawn once is not counted
+    few, more = (_times(make(shortened(config, generations)), image, start) for generations in (SHORT, LONGER))
+    total = 0.0
+    for layer, least in few.items():
+        left = config.schedule[layer].generations - LONGER
+        total += more[layer] + max(0, left) * max(0.0, more[layer] - least) / (LONGER - SHORT)
+    return total
+
+
+def _times(engine: Engine, image: Split, start: Tensor | None) -> dict[int, float]:
+    """Seconds that each layer takes of an image, once all is compiled and drawn."""
+    times = dict[int, float]()
+    engine.search(image, lambda *_: None, start)
     last = time.perf_counter()
 
     def watch(layer: int, _: int, __: Tensor) -> None:
@@ -47,8 +56,7 @@ def seconds_an_image(
         times[layer], last = times.get(layer, 0.0) + now - last, now
 
     engine.search(image, watch, start)
-    return sum(t * (config.schedule[layer].generations + 1) / (short.schedule[layer].generations + 1)
-               for layer, t in times.items())
+    return times
 
 
 def announce(searcher: Engine, images: float, forecast: Callable[[], float]) -> None:
@@ -59,9 +67,9 @@ def announce(searcher: Engine, images: float, forecast: Callable[[], float]) -> 
         images: this process's share of those to be searched.
         forecast: gives the seconds an image takes.
     """
-    if searcher.name == "kernel" and not compiled():
-        tqdm.write("search: compiling the kernel, once in this environment", file=sys.stderr)
-    why = f" (the faster kernel cannot: {searcher.reason})" if searcher.reason else ""
+    if not searcher.ready:
+        tqdm.write(f"search: compiling the {searcher.name} engine, once in this environment", file=sys.stderr)
+    why = f" (none faster can: {searcher.reason})" if searcher.reason else ""
     seconds = forecast() * math.ceil(images / searcher.together)
     size, unit = (1, "s") if seconds < 100 else (60, "min") if seconds < 6000 else (3600, "hours")
     tqdm.write(f"search: {math.ceil(images)} images with the {searcher.name} engine{why}, about "

@@ -10,7 +10,7 @@ from torch import Tensor
 from repsearch.data import Split
 from repsearch.reference import Found
 
-Name = Literal["kernel", "torch", "reference"]
+Name = Literal["kernel", "conv", "torch", "reference"]
 Progress = Callable[[int, int, Tensor], None]
 """Called as progress(layer, image generations done, best cross-entropy of each image at work (B,))."""
 
@@ -23,12 +23,16 @@ class Engine(Protocol):
         together: images it searches in the time of one.
         reason: why none of the faster engines can do it; None if nobody asked.
         layers: numbers of the layers it searches, in order.
+        ready: whether nothing has to be compiled first.
     """
 
     name: Name
     together: int
     reason: str | None
     layers: Sequence[int]
+
+    @property
+    def ready(self) -> bool: ...
 
     def search(self, data: Split, progress: Progress, start: Tensor | None = None) -> Found:
         """What a search of these images finds; every image's result is independent of the others.

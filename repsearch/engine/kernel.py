@@ -8,80 +8,24 @@ The steps and names are those of `repsearch.reference`. `M` and `M2` are a candi
 child is made from smoothed parents and smoothed noise, smooth((p1 + p2)/2 + eps) = (M1 + M2)/2 + smooth(eps), and a
 refiner's parent may be an explorer, whose smoothed maps are likewise made from maps smoothed twice.
 
-All of it is one file, however long: numba's cache of compiled code does not see changes in another file's functions.
+All of it is one file, however long: its steps are read together, and share their small functions.
+
 Compiling it takes seconds, at first use. So a step stands in one place, arrays of one type each come in, and there are
 loops where numpy's sorting and broadcasting, with its messages, would have to be compiled too.
 """
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import njit as typed_njit
 from numpy.typing import NDArray
+
+from repsearch.engine.compiling import entry, exact_leaf, inlined, leaf, run
 
 LANES = 16
 
 Array = NDArray[Any]
-njit: Any = typed_njit  # numba's types know only some of its options
-config: Any = numba.config
-# Kernels never allocate, and without numba's run time nothing counts references to the many views of arrays: counting
-# would take as long as the arithmetic of small maps.
-_OPTIONS = {"fastmath": True, "error_model": "numpy", "_nrt": False}
-_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-# A leaf is optimised by itself, and inlined where it is called. Else a call would run the code compiled in this process
-# the first time, but the caller's own copy, which may add up in another order, once that is read from numba's cache.
-_leaf = njit(forceinline=True, **_OPTIONS, **_NO_WRAPPERS)
-_exact_leaf = njit(forceinline=True, **{**_OPTIONS, "fastmath": False}, **_NO_WRAPPERS)  # fast-math knows no NaN
-# As if it were written where it is called: optimised with its caller.
-_inlined = njit(inline="always", **_OPTIONS)
-
-
-def _private_folder() -> Path:
-    """A folder beside the temporary files that nobody else can write in: what is read from a cache is run."""
-    if not hasattr(os, "getuid"):
-        raise PermissionError("files have no owner here")
-    folder = Path(tempfile.gettempdir()) / f"repsearch-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(f"{folder}: others can write there")
-    return folder
-
-
-def _kernel(function: Callable[..., None]) -> Any:
-    """Compile a function that is called from Python, and keep the code in numba's cache.
-
-    Where numba finds no place for it, neither beside this file nor in HOME, it is kept in a private folder beside the
-    temporary files; where there is none either, it is compiled in every process.
-    """
-    options = {"nogil": True, "no_cfunc_wrapper": True, **_OPTIONS}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba's "cannot cache function"
-        chosen = config.CACHE_DIR
-    try:
-        config.CACHE_DIR = str(_private_folder())
-        return njit(cache=True, **options)(function)
-    except (OSError, RuntimeError):
-        return njit(**options)(function)
-    finally:
-        config.CACHE_DIR = chosen
-
-
-def _run(kernel: Any, *arguments: object) -> None:
-    """Call what `_kernel` made. On a full disk numba compiles it, fails to write its cache, and has not run it yet."""
-    try:
-        kernel(*arguments)
-    except OSError:
-        kernel(*arguments)
 
 
 class Parents(NamedTuple):
@@ -181,7 +125,7 @@ class Room(NamedTuple):
     fitness: Array
 
 
-@_inlined
+@inlined
 def gelu(x):  # type: ignore[no-untyped-def]
     """x Phi(x), to 1.5e-6. Phi(x) - 1/2 is x times a polynomial in 2x^2/25 - 1, fitted to |x| < 5, constant beyond."""
     z = min(max(x, np.float32(-5)), np.float32(5))
@@ -202,7 +146,7 @@ def gelu(x):  # type: ignore[no-untyped-def]
     return x * (np.float32(0.5) + z * p)
 
 
-@_leaf
+@leaf
 def mix(first, second, noise, scale, out):  # type: ignore[no-untyped-def]
     """out = (first + second) / 2 + scale * noise, `scale` being repeated; its sum and sum of squares."""
     row = scale.size
@@ -218,7 +162,7 @@ def mix(first, second, noise, scale, out):  # type: ignore[no-untyped-def]
     return total, squares
 
 
-@_leaf
+@leaf
 def normalised_mix(first, second, noise, scale, a, b, ones, out):  # type: ignore[no-untyped-def]
     """out = a * ((first + second) / 2 + scale * noise) + b * ones."""
     row = scale.size
@@ -230,7 +174,7 @@ def normalised_mix(first, second, noise, scale, a, b, ones, out):  # type: ignor
             o[i] = half * (x[i] + y[i]) + a * scale[i] * e[i] + b * u[i]
 
 
-@_leaf
+@leaf
 def noise_scale(first, second, factor, scale):  # type: ignore[no-untyped-def]
     """For some positions, `factor` times the mean of two parents' spreads (16,)."""
     for i in range(16):
@@ -240,7 +184,7 @@ def noise_scale(first, second, factor, scale):  # type: ignore[no-untyped-def]
             scale[start + i] = scale[i]
 
 
-@_leaf
+@leaf
 def lane_spread(tile, sums, out):  # type: ignore[no-untyped-def]
     """The standard deviation of each channel of a tile over its positions, (16,); `sums` (3, row) is room to work."""
     row = sums.shape[1]
@@ -268,7 +212,7 @@ def lane_spread(tile, sums, out):  # type: ignore[no-untyped-def]
         out[i] = np.sqrt(max(variance, np.float32(0)))
 
 
-@_leaf
+@leaf
 def smooth(tile, down, across, work, out):  # type: ignore[no-untyped-def]
     """Average pooling of a tile, all passes at once: the weights of each axis in turn; see `Noise`."""
     passes, height = down.shape[0] // 2, down.shape[1]
@@ -289,7 +233,7 @@ def smooth(tile, down, across, work, out):  # type: ignore[no-untyped-def]
                 o[i] += weights[i] * x[i]
 
 
-@_leaf
+@leaf
 def pool(tile, width, height_out, width_out, buffer, out):  # type: ignore[no-untyped-def]
     """2x2 max-pooling of a tile of maps `width` wide, as far as (height_out, width_out)."""
     row = width * 16
@@ -304,7 +248,7 @@ def pool(tile, width, height_out, width_out, buffer, out):  # type: ignore[no-un
                 out[(y * width_out + x) * 16 + i] = buffer[x * 32 + i]
 
 
-@_leaf
+@leaf
 def dot(weights, x):  # type: ignore[no-untyped-def]
     """The sum of weights * x."""
     total = np.float32(0)
@@ -313,14 +257,14 @@ def dot(weights, x):  # type: ignore[no-untyped-def]
     return total
 
 
-@_leaf
+@leaf
 def activate(x, scale, shift):  # type: ignore[no-untyped-def]
     """x = GELU(scale * x + shift), in place."""
     for i in range(x.size):
         x[i] = gelu(scale[i] * x[i] + shift[i])
 
 
-@_leaf
+@leaf
 def minus_cross_entropy(logits, label):  # type: ignore[no-untyped-def]
     """log softmax(logits)[label]."""
     largest = logits[0]
@@ -332,7 +276,7 @@ def minus_cross_entropy(logits, label):  # type: ignore[no-untyped-def]
     return np.float32(logits[label] - largest - np.log(total))
 
 
-@_leaf
+@leaf
 def sums_of(x):  # type: ignore[no-untyped-def]
     """The sum of x and that of its squares."""
     total, squares = 0.0, 0.0
@@ -342,7 +286,7 @@ def sums_of(x):  # type: ignore[no-untyped-def]
     return total, squares
 
 
-@_exact_leaf
+@exact_leaf
 def fittest(parents, children, order):  # type: ignore[no-untyped-def]
     """Fill `order` (k,) with the fittest of parents (k,) and children (n,), which are numbered from k on, the fittest
     first; among equals the first, and NaN last."""
@@ -362,7 +306,7 @@ def fittest(parents, children, order):  # type: ignore[no-untyped-def]
             order[rank] = new
 
 
-@_leaf
+@leaf
 def normalisation(children, total, squares, start, stop, values, normalised):  # type: ignore[no-untyped-def]
     """The a and b of children start .. stop-1: (x - mean) / sqrt(var + 1e-5) = a * x + b."""
     for child in range(start, stop):
@@ -374,13 +318,13 @@ def normalisation(children, total, squares, start, stop, values, normalised):  #
             children.b[child] = -mean * children.a[child]
 
 
-@_inlined
+@inlined
 def _bank_row(drawn, rows):  # type: ignore[no-untyped-def]
     """Row of the bank, and sign, that a number below 2 * rows stands for."""
     return (drawn, np.float32(1)) if drawn < rows else (drawn - rows, np.float32(-1))
 
 
-@_inlined
+@inlined
 def _parent(parents, room, number, block):  # type: ignore[no-untyped-def]
     """Smoothed maps and spread, of a block, of a parent; or of an explorer, which are numbered from k on."""
     k = parents.slot.size
@@ -389,7 +333,7 @@ def _parent(parents, room, number, block):  # type: ignore[no-untyped-def]
     return maps, sigma
 
 
-@_inlined
+@inlined
 def _smooth_explorer(parents, children, draws, noise, child, block, explore, room):  # type: ignore[no-untyped-def]
     """Make the smoothed maps of an explorer, from maps and noise smoothed twice, and its spread."""
     p1, p2 = parents.slot[draws.first[child]], parents.slot[draws.second[child]]
@@ -403,7 +347,7 @@ def _smooth_explorer(parents, children, draws, noise, child, block, explore, roo
         room.sigma[child, lane] = children.a[child] * children.spread[child, block, lane]
 
 
-@_inlined
+@inlined
 def _keep(tile, sides, buffer, out):  # type: ignore[no-untyped-def]
     """The part of a child that its evaluation needs: pooled if the network pools, else all of it."""
     if sides.shape[0] > 1:
@@ -413,7 +357,7 @@ def _keep(tile, sides, buffer, out):  # type: ignore[no-untyped-def]
             out[i] = tile[i]
 
 
-@_inlined
+@inlined
 def _settle(parents, slot, noise, channels, smoothing, room):  # type: ignore[no-untyped-def]
     """What a new parent's H entails: its spread, and its smoothed maps."""
     blocks, size = parents.H.shape[1:]
@@ -435,7 +379,7 @@ def _settle(parents, slot, noise, channels, smoothing, room):  # type: ignore[no
     parents.settled[slot] = 1
 
 
-@_inlined
+@inlined
 def _reproduce(  # type: ignore[no-untyped-def]
     parents, children, draws, noise, sides, explorers, explore, refine, channels, normalised, room
 ):
@@ -476,7 +420,7 @@ def _reproduce(  # type: ignore[no-untyped-def]
                         children.spread[child, block, lane] = spread * noise.ones[block, lane]
 
 
-@_inlined
+@inlined
 def _evaluate(children, tail, label, room):  # type: ignore[no-untyped-def]
     """The rest of the network for every child: normalisation, activations, poolings but the first, head."""
     n, blocks = children.pooled.shape[:2]
@@ -504,7 +448,7 @@ def _evaluate(children, tail, label, room):  # type: ignore[no-untyped-def]
         children.fitness[child] = minus_cross_entropy(room.logits, label)
 
 
-@_inlined
+@inlined
 def _select(parents, children, draws, noise, explorers, explore, refine, room):  # type: ignore[no-untyped-def]
     """Replace the parents by the fittest of parents and children. Those that are new have yet to be settled.
 
@@ -541,7 +485,7 @@ def _select(parents, children, draws, noise, explorers, explore, refine, room): 
             parents.settled[slot[rank]] = 1
 
 
-@_kernel
+@entry
 def search_loop(  # type: ignore[no-untyped-def]
     parents, children, draws, noise, tail, label, explorers, explore, refine, channels, normalised, smoothing, history,
     room
@@ -564,7 +508,7 @@ def search_loop(  # type: ignore[no-untyped-def]
         history[g] = -parents.fitness[0]
 
 
-@_kernel
+@entry
 def smooth_loop(tiles, down, across, work, out):  # type: ignore[no-untyped-def]
     """See `smooth_rows`."""
     for i in range(tiles.shape[0]):
@@ -572,8 +516,9 @@ def smooth_loop(tiles, down, across, work, out):  # type: ignore[no-untyped-def]
 
 
 def search_layer(
-    parents: Parents, children: Children, draws: Draws, noise: Noise, tail: Tail, label: int, explorers: int,
+    parents: Parents, children: Children, draws: Draws, noise: Noise, tail: Any, label: int, explorers: int,
     explore: float, refine: float, channels: int, normalised: bool, smoothing: bool, history: Array,
+    loop: Any = search_loop,
 ) -> None:
     """All generations of one layer: in each, reproduce, evaluate and select.
 
@@ -591,6 +536,7 @@ def search_layer(
         normalised: whether children are normalised.
         smoothing: whether parents' maps are smoothed, so that M and M2 differ from H.
         history: (generations,), filled with the best cross-entropy after each; it may be empty.
+        loop: compiled; another takes another `tail`, whose `bias` is (classes,), too.
     """
     size, k, n = parents.H.shape[2], len(parents.slot), len(children.fitness)
     row = size if size <= 1024 else size // noise.down.shape[1]  # a row of positions, or all of a small tile
@@ -599,8 +545,8 @@ def search_layer(
     types = [np.float32] * 7 + [np.float64] * 2 + [np.float32] * 3 + [np.int64] * 3 + [np.float32]
     room = Room(*map(np.empty, lengths, types))
     # One type for each argument: for any other all would be compiled again.
-    _run(
-        search_loop, parents, children, Draws(*map(np.ascontiguousarray, draws)), noise, tail, int(label),
+    run(
+        loop, parents, children, Draws(*map(np.ascontiguousarray, draws)), noise, tail, int(label),
         int(explorers), np.float32(explore), np.float32(refine), int(channels), bool(normalised), bool(smoothing),
         history, room,
     )
@@ -609,4 +555,4 @@ def search_layer(
 def smooth_rows(tiles: Array, down: Array, across: Array, out: Array) -> None:
     """`smooth` of every tile (n, tile)."""
     work = np.empty(tiles.shape[1], np.float32)
-    _run(smooth_loop, np.require(tiles, requirements=["C", "W"]), down, across, work, out)
+    run(smooth_loop, np.require(tiles, requirements=["C", "W"]), down, across, work, out)

@@ -48,6 +48,7 @@ def move(source, row, target, to):  # type: ignore[no-untyped-def]
     copy(source.beta[row], target.beta[to])
     copy(source.sigma[row], target.sigma[to])
     target.fitness[to] = source.fitness[row]
+    target.pull[to] = source.pull[row]
 
 
 @inlined
@@ -79,7 +80,7 @@ def measure(layer, pool, row, positions, room):  # type: ignore[no-untyped-def]
 
 @inlined
 def settle(layer, pool, row, positions, normalised, room):  # type: ignore[no-untyped-def]
-    """Normalise a candidate, if children are, and find its spread."""
+    """Normalise a candidate, if children are; find its spread, and what its distance to the own maps costs."""
     maps, channels = layer.maps.shape[0] - 1, layer.used.size
     mean, variance, values = measure(layer, pool, row, positions, room)
     a = 1.0
@@ -95,6 +96,14 @@ def settle(layer, pool, row, positions, normalised, room):  # type: ignore[no-un
             pool.sigma[row, c] = a * np.sqrt(room.sums[c] / (positions - 1))
         else:  # a single position: the spread is taken over all channels
             pool.sigma[row, c] = a * np.sqrt(variance * values / (values - 1)) * layer.used[c]
+    if layer.mu > 0:
+        squares = a * a * variance * values + (0.0 if normalised else values * mean * mean)
+        total = squares + layer.alike[maps + 1]
+        for m in range(maps + 1):
+            total -= 2 * pool.shares[row, m] * layer.alike[m]
+        for c in range(channels):
+            total -= 2 * pool.beta[row, c] * layer.alike[maps + 2 + c]
+        pool.pull[row] = layer.mu / 2 * max(total, 0.0) / values
 
 
 @inlined
@@ -160,7 +169,7 @@ def judge_children(net, stage, layer, behind, pool, label, room, work):  # type:
                     row = room.pooled[child, tile, y * length : (y + 1) * length]
                     put_row(net, stage, tile, y, row, work.maps)
             through(net, stage + 1, last, work)
-            pool.fitness[k + child] = judge_maps(net, label, work)
+            pool.fitness[k + child] = judge_maps(net, label, work) - pool.pull[k + child]
         else:
             weighted_sum(pool.shares[k + child], behind.logits, work.logits)
             for c in range(layer.used.size):
@@ -168,7 +177,7 @@ def judge_children(net, stage, layer, behind, pool, label, room, work):  # type:
                     work.logits[i] += np.float32(pool.beta[k + child, c]) * behind.profiles[c, i]
             for i in range(work.logits.size):
                 work.logits[i] += net.bias[i]
-            pool.fitness[k + child] = minus_cross_entropy(work.logits, label)
+            pool.fitness[k + child] = minus_cross_entropy(work.logits, label) - pool.pull[k + child]
 
 
 @inlined
@@ -199,9 +208,9 @@ def search_mixes(  # type: ignore[no-untyped-def]
         propagate_all(net, stage, images, channels, normalised, candidates, work)
     begin_layer(net, stage, candidates, height, width, layer, pool, label, room, work)
     k, n, positions = room.order.size, first.shape[1], height * width
-    history[0] = -pool.fitness[0]
     for row in range(k):
         settle(layer, pool, row, positions, False, room)
+    history[0] = -pool.fitness[0] - pool.pull[0]
     if stage < net.stages.size:
         prepare(net, stage, layer, behind, height, width, work)
     else:
@@ -214,5 +223,5 @@ def search_mixes(  # type: ignore[no-untyped-def]
             settle(layer, pool, k + child, positions, normalised, room)
         judge_children(net, stage, layer, behind, pool, label, room, work)
         select(pool, room)
-        history[g + 1] = -pool.fitness[0]
+        history[g + 1] = -pool.fitness[0] - pool.pull[0]
     rebuild(layer, pool, 0, best)

@@ -13,19 +13,24 @@ from repsearch.engine.kernel import LANES, Array, dot, fittest
 
 class Pool(NamedTuple):
     """Parents, then children, k + n in all: `shares` (k + n, maps + 1), of the first maps and the constant; `beta`,
-    `sigma` (k + n, channels), shares of the profile, and spreads; `fitness` (k + n,)."""
+    `sigma` (k + n, channels), shares of the profile, and spreads; `fitness` (k + n,), of which `pull` (k + n,) has been
+    taken for the distance to the network's own maps."""
 
     shares: Array
     beta: Array
     sigma: Array
     fitness: Array
+    pull: Array
 
 
 class Layer(NamedTuple):
     """What a search mixes: `maps` (maps + 1, tiles, tile), the fittest that it begins with, or one if all are equal,
     and the profile, the product of `down` (height + 2,) and every 16th of `across` ((width + 2) * 16,), both with a
     border of zeros. `products` (maps + 1, maps + 1, channels) of deviations from the mean, and `means` (maps + 1,
-    channels), where channels that fill up the last tile are zero. `used` (channels,) is 1, or 0 for those."""
+    channels), where channels that fill up the last tile are zero. `used` (channels,) is 1, or 0 for those. `own`
+    (tiles, tile), the network's own maps, to which half of `mu` times the mean squared distance pulls candidates;
+    `alike` (maps + 2 + channels,), products with them: of the maps, of ones, of themselves, and of the profile in each
+    channel."""
 
     maps: Array
     down: Array
@@ -33,6 +38,9 @@ class Layer(NamedTuple):
     products: Array
     means: Array
     used: Array
+    own: Array
+    mu: float
+    alike: Array
 
 
 class Behind(NamedTuple):
@@ -139,10 +147,45 @@ def multiply_maps(layer, m, tile, positions, product):  # type: ignore[no-untype
 
 
 @inlined
+def multiply_own(layer):  # type: ignore[no-untyped-def]
+    """What the network's own maps give when multiplied with what candidates are mixed of."""
+    maps = layer.maps.shape[0] - 1
+    layer.alike[:] = 0
+    for tile in range(layer.own.shape[0]):
+        own, profile = layer.own[tile], layer.maps[maps, tile]
+        for m in range(maps):
+            values = layer.maps[m, tile]
+            for i in range(own.size):
+                layer.alike[m] += np.float64(values[i]) * own[i]
+        for i in range(own.size):
+            layer.alike[maps] += own[i]
+            layer.alike[maps + 1] += np.float64(own[i]) * own[i]
+            layer.alike[maps + 2 + tile * LANES + i % LANES] += np.float64(profile[i]) * own[i]
+
+
+@inlined
+def pull_of_map(maps, own, values, mu):  # type: ignore[no-untyped-def]
+    """Half of mu times the mean squared distance of maps (tiles, tile) to `own`, over so many `values`."""
+    total = 0.0
+    for tile in range(own.shape[0]):
+        for i in range(own.shape[1]):
+            d = np.float64(maps[tile, i]) - own[tile, i]
+            total += d * d
+    return mu / 2 * total / values
+
+
+@inlined
 def begin_layer(net, stage, candidates, height, width, layer, pool, label, room, work):  # type: ignore[no-untyped-def]
     """Choose the first parents, and find what their mixes need."""
     k, maps = room.order.size, layer.maps.shape[0] - 1
     judge_all(net, stage, candidates, height, width, label, room.fitness, work)
+    if layer.mu > 0:
+        channels = 0.0
+        for c in range(layer.used.size):
+            channels += layer.used[c]
+        for i in range(candidates.shape[0]):
+            pulled = pull_of_map(candidates[i], layer.own, channels * height * width, layer.mu)
+            room.fitness[i] -= np.float32(pulled)
     room.order[:] = 0  # of one candidate all parents are copies
     if candidates.shape[0] > 1:
         fittest(room.fitness[:k], room.fitness[k:], room.order)
@@ -161,6 +204,8 @@ def begin_layer(net, stage, candidates, height, width, layer, pool, label, room,
     for m in range(maps + 1):
         for tile in range(candidates.shape[1]):
             multiply_maps(layer, m, tile, height * width, room.sums[:LANES])
+    if layer.mu > 0:
+        multiply_own(layer)
 
 
 @inlined

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,13 +31,15 @@ class Mixes:
         config, seed: as in `repsearch.search`.
     """
 
+    compiled: ClassVar = (search_mixes,)
+
     def __init__(
         self, net: Net, stage: int, layer: int, shape: tuple[int, ...], banks: Banks,
         config: SearchConfig, seed: int,
     ) -> None:
         self.net, self.stage, self.layer, self.shape = net, stage, layer, shape
         self.config, self.seed, self.rows = config, seed, banks.rows
-        self.noise = np.stack([banks.raw(bank)[:, :LANES] for bank in range(banks.count)])
+        self.noise = np.stack([banks.drawn(bank)[:, 0] for bank in range(banks.count)])
         schedule, (channels, height, width) = config.schedule[layer], shape
         sides = [pooling_matrix(side, schedule.blur, config.border).sum(1) for side in (height, width)]
         self.down, across = (np.pad(side.float().numpy(), 1) for side in sides)
@@ -68,7 +72,9 @@ class Mixes:
         taps[:channels] = np.concatenate(out, axis=2).reshape(channels, -1)
         return taps
 
-    def search_from(self, population: Array, image: Split, work: Work) -> tuple[Tensor, Tensor]:
+    def search_from(
+        self, population: Array, image: Split, work: Work, own: Array | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The best maps (1, C, H, W), and the best cross-entropy at the start and after each generation (1, G + 1).
 
         Args:
@@ -76,6 +82,7 @@ class Mixes:
                 here are the candidates.
             image: the one image that is searched.
             work: of this thread.
+            own: the network's own maps (tiles, tile), which pull candidates; None if nothing does.
         """
         config, schedule = self.config, self.config.schedule[self.layer]
         channels, height, width = self.shape
@@ -86,7 +93,7 @@ class Mixes:
         drawn = draw(self.seed, self.layer, int(image.indices), channels, self.rows, config)
         history = np.zeros(schedule.generations + 1, np.float32)
         best = np.zeros(self._tiles, np.float32)
-        run(search_mixes, self.net, self.stage, images, candidates, height, width, channels, self._layer(maps),
+        run(search_mixes, self.net, self.stage, images, candidates, height, width, channels, self._layer(maps, own),
             self._behind(maps), self._pool(maps, config.parents + config.explorers + config.refiners), drawn.first,
             drawn.second, drawn.noise, self.noise, int(image.labels), config.explorers,
             float(schedule.strength * schedule.boost), float(schedule.strength), config.normalise, history, best,
@@ -95,13 +102,15 @@ class Mixes:
 
     def _pool(self, maps: int, candidates: int) -> Pool:
         channels = len(self.used)
-        return Pool(np.zeros((candidates, maps + 1)), np.zeros((candidates, channels)),
-                    np.zeros((candidates, channels)), np.zeros(candidates, np.float32))
+        beta, sigma = np.zeros((candidates, channels)), np.zeros((candidates, channels))
+        fitness, pull = np.zeros(candidates, np.float32), np.zeros(candidates, np.float32)
+        return Pool(np.zeros((candidates, maps + 1)), beta, sigma, fitness, pull)
 
-    def _layer(self, maps: int) -> Layer:
-        channels = len(self.used)
+    def _layer(self, maps: int, own: Array | None) -> Layer:
+        channels, mu = len(self.used), 0.0 if own is None else float(self.config.pull)
         return Layer(np.zeros((maps + 1, *self._tiles), np.float32), self.down, self.across,
-                     np.zeros((maps + 1, maps + 1, channels)), np.zeros((maps + 1, channels)), self.used)
+                     np.zeros((maps + 1, maps + 1, channels)), np.zeros((maps + 1, channels)), self.used,
+                     np.zeros((1, 1), np.float32) if own is None else own, mu, np.zeros(maps + 2 + channels))
 
     def _behind(self, maps: int) -> Behind:
         classes, shape = len(self.net.bias), (1, 1, 1, 1)

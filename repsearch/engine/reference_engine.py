@@ -21,6 +21,7 @@ class ReferenceEngine:
     """
 
     name: Name = "reference"
+    ready = True
     together = 1
     reason: str | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from repsearch.engine.draws import pack, tiles
 from repsearch.engine.kernel import LANES, Array, Tail
 from repsearch.networks import check_network
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
 
 
 class UnsupportedError(Exception):
@@ -49,8 +53,12 @@ def is_identity(module: nn.Module) -> bool:
     return torch.equal(module.weight, identity) and (module.bias is None or not bool(module.bias.any()))
 
 
-def why_not_kernel(light: nn.Module, shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """Why the kernel cannot search this network, its identities left out; None if it can."""
+def why_not_kernel(light: nn.Module, shapes: dict[str, tuple[int, ...]], config: SearchConfig) -> str | None:
+    """Why the kernel cannot search this network, its identities left out, as `config` says; None if it can."""
+    if config.pull:
+        return f"pull={config.pull} needs the network's own activations, which it does not know"
+    if config.precision != "float32":
+        return f"precision={config.precision!r} is not its float32"
     parameter = next(light.parameters(), torch.empty(0))
     if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
         return f"the network is {parameter.dtype} on {parameter.device.type}, the kernel float32 on the CPU"
@@ -84,7 +92,7 @@ def tail_of(light: nn.Module, layer: int, shape: tuple[int, ...]) -> Tail:
             stages[-1].append(_affine(module))
         elif not (isinstance(module, nn.GELU) and module.approximate == "none"):
             raise UnsupportedError(
-                f"behind block {layer} there is {module}, which is neither the identity nor a pattern of 2x2 "
+                f"behind block {layer} there is {brief(module)}, which is neither the identity nor a pattern of 2x2 "
                 "max-pooling, BatchNorm and GELU"
             )
     flatten, linear = (*leaves(parts.head), None, None)[:2]
@@ -117,6 +125,11 @@ def leaves(module: nn.Module) -> list[nn.Module]:
     if isinstance(module, nn.Sequential):
         return [leaf for child in module for leaf in leaves(child)]
     return [] if isinstance(module, nn.Identity) else [module]
+
+
+def brief(module: nn.Module) -> str:
+    """A module in one line: its class alone, if it has parts."""
+    return str(module).partition("(\n")[0]
 
 
 def _is_pooling(module: nn.Module) -> bool:

@@ -15,6 +15,11 @@ from repsearch.store.files import printable, read_small, write_whole
 
 Manifest = dict[str, Any]
 
+
+class UnreadableError(InputError):
+    """A manifest is there, and may be whole, but cannot be read."""
+
+
 FORMAT = 4
 # Raised whenever the same search would find something else: a finished store of another number is of another search.
 ALGORITHM = 1
@@ -72,6 +77,7 @@ def read_manifest(folder: Path) -> Manifest:
     images allows, and a layer one that its schedule allows.
 
     Raises:
+        UnreadableError: it may be whole, but cannot be read.
         InputError: it is missing, damaged, or of a format that this version does not read.
     """
     path = folder / MANIFEST
@@ -83,8 +89,10 @@ def read_manifest(folder: Path) -> Manifest:
         version = manifest.get("format")
     except FileNotFoundError:
         raise InputError(f"{folder}: no {MANIFEST} there; name a folder that repsearch.search has written") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        why = printable(error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}")
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror}); allow it, or name another folder") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = printable(f"{type(error).__name__}: {error}")
         raise InputError(f"{path}: damaged ({why}); {remedy}") from None
     if not whole:
         raise InputError(f"{path}: damaged (its SHA-256 does not fit its content); {remedy}")
@@ -149,7 +157,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "format": _is_number,
     "algorithm": _is_number,
     "library": lambda value: isinstance(value, str) and re.fullmatch(r"[\w.+-]{1,40}", value, re.ASCII) is not None,
-    "engine": lambda value: value in ("kernel", "torch", "reference"),
+    "engine": lambda value: value in ("kernel", "conv", "torch", "reference"),
     "data": _is_hash,
     "network": _is_hash,
     "statistics": lambda value: value is None or _is_hash(value),

@@ -67,14 +67,15 @@ def agreed(folder: Path, expected: str | None, own: Statistics) -> Statistics:
     if statistics_hash(own) == expected:
         return own
     path, kept = folder / STATISTICS, read_statistics(folder)
-    if not own or expected is None or (kept is not None and not alike(own, kept)):
-        raise InputError(
-            f"{path}: another network's statistics (calibrated on other images); name another folder or delete it"
-        )
-    if kept is None or statistics_hash(kept) != expected:
+    lost = expected is not None and (kept is None or statistics_hash(kept) != expected)
+    if own and lost:
         raise InputError(
             f"{path}: missing or damaged, and not what this network's statistics would make it (they are of another "
             "processor, or of other images); bring it back, or name another folder"
+        )
+    if kept is None or lost or not own or expected is None or not alike(own, kept):
+        raise InputError(
+            f"{path}: another network's statistics (calibrated on other images); name another folder or delete it"
         )
     return kept
 

@@ -26,6 +26,7 @@ from repsearch.store.manifest import (
     MANIFEST,
     WHAT,
     Manifest,
+    UnreadableError,
     read_manifest,
     search_id,
     search_id_of_0_2,
@@ -132,11 +133,13 @@ class TargetsWriter:
 
     def _is_finished(self, folder: Path) -> bool:
         """Whether the folder has this search's targets, all of them and whole: then nothing is written there."""
-        if not (folder / MANIFEST).exists():
+        if not _has_manifest(folder):
             _check_is_free(folder)
             return False
         try:
             found = read_manifest(folder)
+        except UnreadableError:
+            raise
         except InputError:
             return False
         if self.again or len(found["shards"]) < shard_count(found):
@@ -151,7 +154,9 @@ class TargetsWriter:
         between the two, is taken over if it is whole.
         """
         try:
-            found = read_manifest(folder) if (folder / MANIFEST).exists() else None
+            found = read_manifest(folder) if _has_manifest(folder) else None
+        except UnreadableError:
+            raise
         except InputError as error:
             # All it says is known from this search and the shards themselves.
             warnings.warn(f"{error}; making it again", stacklevel=5)
@@ -227,8 +232,19 @@ class TargetsWriter:
         self._listed_at = time.monotonic()
 
 
+def _has_manifest(folder: Path) -> bool:
+    """Whether there is one; `InputError` if the folder does not let that be known."""
+    try:
+        return (folder / MANIFEST).exists()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be entered ({error.strerror}); allow it, or name another folder") from None
+
+
 def _check_is_free(folder: Path) -> None:
     """Raise `InputError` if a folder without a manifest holds anything but what a search has left there."""
-    files = list(folder.iterdir()) if folder.is_dir() else []
+    try:
+        files = list(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); allow it, or name another folder") from None
     if not any(path.name.startswith("shard-") for path in files) and not all(is_own(path) for path in files):
         raise InputError(f"store={str(folder)!r}: holds other files and no {MANIFEST}; name an empty or new folder")

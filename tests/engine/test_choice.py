@@ -17,6 +17,11 @@ from repsearch.presets import Preset
 from repsearch.reproduce.variants import TIED
 
 
+class Double(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x], 1)
+
+
 def name_of(network: nn.Module, data: rs.Dataset, config: rs.SearchConfig, engine: str = "auto") -> str:
     return choose(network, config, 0, layer_shapes(network, data.train, config), engine).name
 
@@ -29,6 +34,9 @@ def test_the_fastest_engine_that_applies(network: rs.Network, data: rs.Dataset, 
             assert name_of(network, data, replace(preset.search, **reading)) == "kernel"  # type: ignore[arg-type]
     trained = rs.search_network(data, preset)
     trained.blocks[2][0][4].weight.data.add_(0.01)  # type: ignore[index,operator,union-attr]
+    assert name_of(trained, data, preset.search) == "conv"
+    assert name_of(network, data, replace(preset.search, pull=0.1)) == "conv"
+    trained.blocks[2][0][4] = nn.Conv2d(8, 8, 3, padding=1, groups=2)  # type: ignore[index,operator,union-attr]
     assert name_of(trained, data, preset.search) == "torch"
     with pytest.warns(UserWarning, match="searching with the reference, many times slower"):
         assert name_of(network, data, replace(preset.search, statistics="candidates")) == "reference"
@@ -36,14 +44,20 @@ def test_the_fastest_engine_that_applies(network: rs.Network, data: rs.Dataset, 
 
 
 def test_engines_that_do_not_apply(network: rs.Network, data: rs.Dataset, preset: Preset) -> None:
-    with pytest.raises(rs.InputError, match="engine='abacus': unknown; choose one of auto, kernel, reference, torch"):
+    with pytest.raises(rs.InputError, match="engine='abacus': unknown; choose one of auto, conv, kernel, reference, torch"):
         name_of(network, data, preset.search, "abacus")
     with pytest.raises(rs.InputError, match="statistics='candidates' needs engine='reference'"):
         name_of(network, data, replace(preset.search, statistics="candidates"), "kernel")
     trained = rs.search_network(data, preset)
     trained.blocks[2][0][4].weight.data.add_(0.01)  # type: ignore[index,operator,union-attr]
-    with pytest.raises(rs.InputError, match=r"engine='kernel': behind block 0 there is Conv2d\(8, 8.*use engine='torch'"):
+    with pytest.raises(rs.InputError, match=r"engine='kernel': behind block 0 there is Conv2d\(8, 8.*use engine='auto'"):
         name_of(trained, data, preset.search, "kernel")
+    with pytest.raises(rs.InputError, match=r"engine='kernel': pull=0.1 needs the network's own"):
+        name_of(network, data, replace(preset.search, pull=0.1), "kernel")
+    trained.blocks[2][0][4] = nn.Sequential(nn.Conv2d(8, 8, 3, stride=2), Double())  # type: ignore[index,operator,union-attr]
+    for name, block in (("kernel", "behind block 0 there is Conv2d"), ("conv", "block 2 has Conv2d.*stride=.2, 2")):
+        with pytest.raises(rs.InputError, match=f"engine='{name}': {block}"):
+            choose(trained, preset.search, 0, layer_shapes(network, data.train, preset.search), name)
 
 
 @pytest.mark.parametrize("name", TIED)
@@ -55,7 +69,7 @@ def test_tied_readings_need_the_reference(name: str, data: rs.Dataset, preset: P
         rs.search(network, data.train[:4], change(preset.search), engine="kernel", progress=False)
 
 
-@pytest.mark.parametrize("engine", ["kernel", "torch", "reference"])
+@pytest.mark.parametrize("engine", ["kernel", "conv", "torch", "reference"])
 def test_an_image_depends_on_nothing_else(
     network: rs.Network, data: rs.Dataset, preset: Preset, engine: str
 ) -> None:

@@ -34,10 +34,12 @@ from repsearch.engine.tile_kernel import search_tiles
 from repsearch.engine.torch_engine import TorchEngine
 from repsearch.networks import activations, rest
 from repsearch.operators import image_generators, normalise, select
+from repsearch.populations import initial_population
+from repsearch.populations import propagate as send_on
 from repsearch.presets import Preset
-from repsearch.reference import evaluate, initial_population
-from repsearch.reference import propagate as send_on
+from repsearch.reference import evaluate
 
+CONFIG = rs.presets.smoke().search
 LITERAL: dict[str, object] = {"noise": "pixel", "blurred": "child"}
 
 
@@ -167,7 +169,7 @@ def test_a_network_as_arrays_is_the_network() -> None:
         nn.Sequential(nn.Flatten(), nn.Linear(7 * 6 * 6, 4)),
     ).eval().requires_grad_(False)
     images = torch.randn(3, 1, 32, 32)
-    assert why_not_conv(network) is None
+    assert why_not_conv(network, CONFIG) is None
     H = activations(network, images)
     net, behind = net_of(network, (1, 32, 32))
     for layer in (0, 1):
@@ -243,10 +245,10 @@ def test_a_search_from_given_activations(learned: rs.Network, data: rs.Dataset, 
 ])
 def test_why_other_networks_are_torchs(data: rs.Dataset, change: Callable[[Any], None], reason: str) -> None:
     network = trained(data.train.images, 10, 20, 1)
-    assert why_not_conv(network) is None
+    assert why_not_conv(network, CONFIG) is None
     change(network)
     with pytest.raises(AssertionError, match=reason):
-        raise AssertionError(why_not_conv(network))
+        raise AssertionError(why_not_conv(network, CONFIG))
 
 
 def test_a_candidate_without_a_fitness_loses(data: rs.Dataset, preset: Preset) -> None:

@@ -22,17 +22,18 @@ from scipy.stats import ks_2samp
 import repsearch as rs
 from repsearch.airbench import convnet
 from repsearch.config import LayerSearch, split_population
-from repsearch.engine import kernel, kernel_engine
+from repsearch.engine import compiling, kernel
 from repsearch.engine.draws import Banks, draw, pack, unpack
 from repsearch.engine.kernel import Array
-from repsearch.engine.kernel_engine import KernelEngine
+from repsearch.engine.kernel_engine import KernelEngine, kernel_children, kernel_parents
 from repsearch.engine.shapes import layer_shapes
 from repsearch.engine.tail import without_identities
 from repsearch.engine.torch_engine import TorchEngine
 from repsearch.networks import rest
 from repsearch.operators import image_generators, normalise, select, spread
+from repsearch.populations import initial_population, propagate
 from repsearch.presets import Preset
-from repsearch.reference import evaluate, initial_population, propagate
+from repsearch.reference import evaluate
 
 
 def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> None:
@@ -55,7 +56,8 @@ def compare(network: rs.Network, image: rs.Split, config: rs.SearchConfig) -> No
         best, best_fitness = select(torch.cat([parents, children], 1), everyone, config.parents)
 
         schedule, history = config.schedule[layer], np.zeros(1, np.float32)
-        state, made = engine.parents(layer, parents[0], fitness[0]), engine.children(layer)
+        state, sides = kernel_parents(parents[0], fitness[0], banks.smoothing), engine.tails[layer].sides
+        made = kernel_children(shape[0], sides[min(1, len(sides) - 1)], config)
         kernel.search_layer(
             state, made, kernel.Draws(drawn.first[:1], drawn.second[:1], drawn.noise[:1]), engine.noise(layer),
             engine.tails[layer], label, config.explorers, schedule.strength * schedule.boost, schedule.strength,
@@ -160,7 +162,7 @@ from dataclasses import replace
 from numba.core import event
 import repsearch as rs
 from repsearch.engine import kernel
-from repsearch.engine.kernel_engine import compiled
+from repsearch.engine.compiling import compiled
 
 class Compiled(event.Listener):
     functions = Counter()
@@ -170,7 +172,7 @@ class Compiled(event.Listener):
     def on_end(self, event):
         pass
 
-before, found = compiled(), []
+before, found = compiled(kernel.search_loop), []
 event.register("numba:compile", Compiled())
 data, preset = rs.load("digits", train=3, validation=10, test=10), rs.presets.smoke("digits")
 network = rs.search_network(data, preset)
@@ -180,7 +182,7 @@ for reading in json.loads(sys.argv[1]):
     found.append([hashlib.sha256(targets.read(layer).numpy().tobytes()).hexdigest() for layer in targets.layers])
     found.append([targets.cross_entropy(layer).tolist() for layer in targets.layers])
 signatures = [len(loop.signatures) for loop in (kernel.search_loop, kernel.smooth_loop)]
-print(json.dumps([found, before, compiled(), Compiled.functions, signatures]))
+print(json.dumps([found, before, compiled(kernel.search_loop), Compiled.functions, signatures]))
 """
 LITERAL: dict[str, object] = {"noise": "pixel", "blurred": "child"}
 
@@ -214,20 +216,21 @@ def test_a_kernel_just_compiled_and_one_from_the_cache_find_the_same(tmp_path: P
 def test_code_of_another_source_or_processor_does_not_count_as_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     search_with(tmp_path, [{}])
     folder = next(tmp_path.rglob("kernel.search_loop*.nbi")).parent
-    assert kernel_engine._in_cache(folder)
+    assert compiling._in_cache(kernel.search_loop, folder)
     with monkeypatch.context() as patch:
-        patch.setattr(kernel.config, "CPU_NAME", "another")
-        assert not kernel_engine._in_cache(folder)
+        patch.setattr(compiling.config, "CPU_NAME", "another")
+        assert not compiling._in_cache(kernel.search_loop, folder)
     with monkeypatch.context() as patch:
         edited = tmp_path / "kernel.py"
         edited.write_text(Path(kernel.__file__).read_text(encoding="utf-8") + "\n", encoding="utf-8")
-        patch.setattr(kernel, "__file__", str(edited))
-        assert not kernel_engine._in_cache(folder)
+        written = kernel.search_loop.py_func
+        patch.setattr(written, "__code__", written.__code__.replace(co_filename=str(edited)))
+        assert not compiling._in_cache(kernel.search_loop, folder)
     with monkeypatch.context() as patch:
-        patch.setattr(kernel_engine.numba, "__version__", "another")
-        assert not kernel_engine._in_cache(folder)
+        patch.setattr(compiling.numba, "__version__", "another")
+        assert not compiling._in_cache(kernel.search_loop, folder)
     next(folder.glob("kernel.search_loop*.nbc")).unlink()
-    assert not kernel_engine._in_cache(folder)
+    assert not compiling._in_cache(kernel.search_loop, folder)
 
 
 FULL_DISK = """

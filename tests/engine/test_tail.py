@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import repsearch as rs
+from repsearch import presets
 from repsearch.engine.draws import unpack
 from repsearch.engine.tail import is_identity, tail_of, why_not_kernel, without_identities
 
@@ -53,7 +54,7 @@ def test_networks_the_kernel_does_not_know(parts: list[nn.Module], reason: str) 
     network = rs.Network(nn.Identity(), [first, *parts], nn.Sequential(nn.Flatten(), nn.LazyLinear(5))).eval()
     network(torch.zeros(1, 1, 16, 16))
     shapes = {f"block{i}": tuple(H.shape[1:]) for i, H in enumerate(rs.activations(network, torch.zeros(1, 1, 16, 16)))}
-    assert reason in str(why_not_kernel(without_identities(network), shapes))
+    assert reason in str(why_not_kernel(without_identities(network), shapes, presets.smoke().search))
 
 
 def test_the_tail_is_the_rest_of_the_network(network: rs.Network, data: rs.Dataset) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from repsearch import checks
 from repsearch.checks import InputError
 from repsearch.config import LearnConfig, SearchConfig
 from repsearch.measure import between_class_share
+from repsearch.moves import Move
 
 if TYPE_CHECKING:
     from repsearch.data import Split
@@ -25,9 +26,17 @@ class AlternateConfig:
     Args:
         search, learn: of round 0, which is the paper's method.
         rounds: how many there are, round 0 among them.
-        generations: of each layer in later rounds.
+        generations: of each layer in later rounds. With none at all, their targets are the network's own activations.
         epochs: of later rounds.
         input_noise: in later rounds, on the copies of the input that start the search.
+        pull: in later rounds, of candidates to the network's own activations; see `SearchConfig`.
+        normalise: whether later rounds normalise children, as round 0 does, and calibrate the network accordingly. If
+            not, they search it as it predicts, at the scale of its own activations.
+        judges: whose later blocks judge a candidate in later rounds, those of the "trained" network, or those of the
+            "untrained" one of round 0.
+        optimizer: of later rounds, a "fresh" one, or a "warm" one that goes on with its momentum.
+        crossed: in later rounds the network that searches an image has not been trained on it: two more networks are
+            trained along, each on half of the images, and search the other half.
 
     Raises:
         InputError: a value out of range, or not one number of generations a layer.
@@ -44,6 +53,11 @@ class AlternateConfig:
     generations: tuple[int, ...] = (10, 8, 8, 5)
     epochs: int = 10
     input_noise: float = 0.1
+    pull: float = 0.0
+    normalise: bool = True
+    judges: Literal["trained", "untrained"] = "trained"
+    optimizer: Literal["fresh", "warm"] = "fresh"
+    crossed: bool = False
 
     def __post_init__(self) -> None:
         checks.instance("search", self.search, SearchConfig, "give a preset's .search")
@@ -51,11 +65,17 @@ class AlternateConfig:
         checks.positive_int("rounds", self.rounds)
         checks.positive_int("epochs", self.epochs)
         checks.positive_float("input_noise", self.input_noise)
+        if self.pull != 0:
+            checks.positive_float("pull", self.pull)
+        checks.one_of("judges", self.judges, ("trained", "untrained"))
+        checks.one_of("optimizer", self.optimizer, ("fresh", "warm"))
+        checks.switch("normalise", self.normalise)
+        checks.switch("crossed", self.crossed)
         if not isinstance(self.generations, list | tuple) or len(self.generations) != len(self.search.schedule):
             raise InputError(f"generations={self.generations!r}: expected one number for each of the "
                              f"{len(self.search.schedule)} layers of search.schedule")
         for count in self.generations:
-            checks.positive_int("generations", count)
+            checks.positive_int("generations", count, minimum=0)
         object.__setattr__(self, "generations", tuple(self.generations))
 
     @staticmethod
@@ -74,7 +94,8 @@ class AlternateConfig:
             return self.search
         schedule = tuple(replace(row, generations=count)
                          for row, count in zip(self.search.schedule, self.generations, strict=True))
-        return replace(self.search, schedule=schedule, input_noise=self.input_noise)
+        return replace(self.search, schedule=schedule, input_noise=self.input_noise, pull=self.pull,
+                       normalise=self.normalise and self.search.normalise)
 
     def learn_of(self, number: int) -> LearnConfig:
         """How a round trains."""
@@ -91,6 +112,8 @@ class Round:
         before, after: cross-entropy of each layer's best candidate as its search began, and at its end; by layer.
         between_class: share of the targets' variance that lies between the classes, by block; see
             `repsearch.measure.between_class_share`.
+        moves: from the activations of the network that was searched to its targets, by block.
+        from_first: mean distance of the targets to those of round 0, as a share of these, by block.
     """
 
     targets: Targets
@@ -98,16 +121,27 @@ class Round:
     before: dict[str, float]
     after: dict[str, float]
     between_class: dict[str, float]
+    moves: dict[str, Move]
+    from_first: dict[str, float]
 
     @staticmethod
-    def of(targets: Targets, history: History, split: Split, images: int = 512) -> Round:
-        """What is to be said of a round that searched the images of `split`; shares are of the first so many."""
+    def of(targets: Targets, history: History, split: Split, moves: dict[str, Move], first: Targets) -> Round:
+        """What is to be said of a round that searched the images of `split`; shares are of the first 512."""
         losses = {layer: targets.cross_entropy(layer).mean(0) for layer in targets.layers}
-        labels = split.labels[:images]
-        shares = {layer: between_class_share(targets.read(layer, 0, len(labels)), labels)
-                  for layer in targets.layers if layer != "logits"}
+        labels, shares, apart = split.labels[:512], {}, {}
+        for layer in targets.layers:
+            if layer != "logits":
+                H, before = (one.read(layer, 0, len(labels)).flatten(1) for one in (targets, first))
+                shares[layer] = between_class_share(H, labels)
+                apart[layer] = float(((H - before).norm(dim=1) / before.norm(dim=1)).mean())
         return Round(targets, history, {layer: float(loss[0]) for layer, loss in losses.items()},
-                     {layer: float(loss[-1]) for layer, loss in losses.items()}, shares)
+                     {layer: float(loss[-1]) for layer, loss in losses.items()}, shares, moves, apart)
+
+    def summary(self) -> dict[str, Any]:
+        """All of it but the targets, as JSON holds it."""
+        return {name: asdict(value) if name == "history" else
+                {key: asdict(move) for key, move in value.items()} if name == "moves" else value
+                for name, value in vars(self).items() if name != "targets"}
 
     @property
     def accuracy(self) -> float:
@@ -132,7 +166,13 @@ class Rounds:
     def __iter__(self) -> Iterator[Round]:
         return iter(self.rounds)
 
-    def __getitem__(self, number: int) -> Round:
+    @overload
+    def __getitem__(self, number: int) -> Round: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Round]: ...
+
+    def __getitem__(self, number: int | slice) -> Round | list[Round]:
         return self.rounds[number]
 
     def __repr__(self) -> str:

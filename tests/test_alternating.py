@@ -156,7 +156,7 @@ def test_ranks_share_each_rounds_search(tmp_path: Path) -> None:
     ({"rounds": 0}, "rounds=0: expected"),
     ({"generations": (1, 1)}, r"generations=\(1, 1\): expected one number for each of the 4 layers"),
     ({"generations": 3}, "generations=3: expected one number"),
-    ({"generations": (1, 1, 0, 1)}, "generations=0: expected"),
+    ({"generations": (1, 1, -1, 1)}, "generations=-1: expected"),
     ({"epochs": 0}, "epochs=0: expected"),
     ({"input_noise": 0}, "input_noise=0: expected"),
     ({"search": None}, "search: expected a SearchConfig"),

@@ -16,6 +16,7 @@ from repsearch.bench.contestants import LIBRARIES, Runs
 from repsearch.bench.layers import contestants_by_layer
 from repsearch.bench.machine import machine_peaks, share_of_limit
 from repsearch.bench.sizes import SIZES
+from repsearch.bench.trained import OLD, trained_rows
 from repsearch.bench.whole import cost_of_candidates, peak_memory
 from repsearch.data import load
 
@@ -45,7 +46,8 @@ def run(setup: Bench, _: int = 0, root: str | None = None, __: Path | None = Non
         root: folder of the CIFAR-10 files; without them, see `repsearch.load`.
 
     Returns:
-        `rows`, each a size, layer and contestant with its candidates a second; `limits`, the engine's share of what the
+        `rows`, each a size, layer and contestant with its candidates a second; `trained`, images a second of whole
+        searches of trained networks, by network, reading and contestant; `limits`, the engine's share of what the
         machine could do at most; `scaling`, cost against images and population; `memory`, the peak in MB.
     """
     data = load("cifar10", root, train=1000, validation=10, test=10)
@@ -61,8 +63,9 @@ def run(setup: Bench, _: int = 0, root: str | None = None, __: Path | None = Non
     memory = [{"size": size, "images": n, "peak_mb": peak_memory(size, n, root)}
               for size in setup.sizes for n in (4, 16)]
     skipped = [name for name in LIBRARIES if importlib.util.find_spec(name.lower()) is None]
-    return {"rows": rows, "limits": limits, "peaks": peaks, "scaling": cost_of_candidates(data), "memory": memory,
-            "skipped": skipped}
+    trained = trained_rows(data, setup.seconds)
+    return {"rows": rows, "trained": trained, "limits": limits, "peaks": peaks, "scaling": cost_of_candidates(data),
+            "memory": memory, "skipped": skipped}
 
 
 def _rate(candidates: int, run: Runs, seconds: float) -> float:
@@ -86,6 +89,11 @@ def table(result: dict[str, Any]) -> str:
         lines += [f"  {name:<28}{rate:14,.0f}{here['engine'] / rate:13.1f}x" for name, rate in here.items()]
         limit = next(row for row in result["limits"] if (row["size"], row["layer"]) == (size, layer))
         lines.append(f"  the engine reaches {limit['share']:.0%} of the least time its arithmetic takes here")
+    for network, reading in dict.fromkeys((row["network"], row["reading"]) for row in result["trained"]):
+        rates = {row["contestant"]: row["images_per_second"] for row in result["trained"]
+                 if (row["network"], row["reading"]) == (network, reading)}
+        lines += ["", f"{network}, trained, {reading}", f"  {'':<28}{'images/s':>14}{'times ' + OLD:>32}"]
+        lines += [f"  {name:<28}{rate:14.2f}{rate / rates[OLD]:31.1f}x" for name, rate in rates.items()]
     lines += ["", f"  {'images':>8}{'population':>12}{'us a candidate':>16}"]
     lines += [f"  {row['images']:>8}{row['population']:>12}{row['microseconds']:16.1f}" for row in result["scaling"]]
     lines += ["", *(f"  {row['size']}, {row['images']} images: peak memory {row['peak_mb']:.0f} MB"

@@ -1,4 +1,4 @@
-"""The command line: python -m repsearch demo | search | learn | fit | targets | reproduce | claims | bench."""
+"""The command line: python -m repsearch demo | search | learn | alternate | fit | targets | reproduce | claims | ..."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import argparse
 import sys
 
 from repsearch.checks import InputError
-from repsearch.cli import demo, fitting, learning, reproducing, searching, targets
+from repsearch.cli import alternating, demo, fitting, learning, reproducing, searching, targets
 from repsearch.cli.common import Parser, by_option
 from repsearch.version import __version__
 
-KEPT = {"search": "the same command goes on from its folder", "targets": "the folder keeps its whole shards",
+KEPT = {"search": "the same command goes on from its folder",
+        "alternate": "the same command goes on from its folder", "targets": "the folder keeps its whole shards",
         "reproduce": "the records that were finished are kept, and the same command goes on with the others"}
 """What a command that is interrupted leaves behind; the others leave nothing, but for the checkpoint of a training."""
 
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m repsearch", description=__doc__)
     parser.add_argument("--version", action="version", version=f"repsearch {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
-    for room in (demo, searching, targets, learning, fitting, reproducing):
+    for room in (demo, searching, targets, learning, alternating, fitting, reproducing):
         room.add_commands(commands)
     args = parser.parse_args(arguments)
     try:

@@ -31,14 +31,14 @@ def add_commands(commands: Commands) -> None:
                               help="search targets and cache them; resumes if interrupted")
     sub.add_argument("--out", type=file_name, help="folder of the targets (default: targets/<data>-<preset>)")
     sub.add_argument("--images", type=int, help="search only the first so many training images (default: all)")
-    sub.add_argument("--engine", default="auto", help="kernel, torch or reference (default: the fastest that can)")
+    sub.add_argument("--engine", default="auto", help="kernel, conv, torch, reference (default: the fastest that can)")
     sub.add_argument("--layers", nargs="+", metavar="LAYER", help="search only these, such as block1 (default: all)")
     sub.set_defaults(run=fill)
 
 
 def fill(args: argparse.Namespace, again: frozenset[str] = frozenset()) -> None:
     """Search, or go on; files called `again` are damaged and may be written over."""
-    with _ranks(args.device) as (first, device):
+    with joined_ranks(args.device) as (first, device):
         data, preset = data_and_preset(args)
         folder = args.out or Path("targets") / f"{data.name}-{preset.name}"
         if args.images is not None:
@@ -48,7 +48,7 @@ def fill(args: argparse.Namespace, again: frozenset[str] = frozenset()) -> None:
         start = time.perf_counter()
         network = search_network(data, preset, args.seed).to(device)
         store: Any = Store(folder, command_of(args, data, preset), again)
-        with _called_out(folder):
+        with called_out(folder, "--out"):
             targets = search(
                 network, images, preset.search, args.seed, store, not args.quiet, args.engine, args.layers
             )
@@ -65,16 +65,17 @@ def fill(args: argparse.Namespace, again: frozenset[str] = frozenset()) -> None:
 
 
 @contextmanager
-def _called_out(folder: Path) -> Iterator[None]:
+def called_out(folder: Path, option: str) -> Iterator[None]:
     """Within the context errors call the store as the command line does, and name it as it was given."""
     try:
         yield
     except InputError as error:
-        raise InputError(str(error).replace("store=", "--out=").replace(str(own_path(folder)), str(folder))) from None
+        said = str(error).replace("store=", f"{option}=").replace(str(own_path(folder)), str(folder))
+        raise InputError(said) from None
 
 
 @contextmanager
-def _ranks(device: str) -> Iterator[tuple[bool, str]]:
+def joined_ranks(device: str) -> Iterator[tuple[bool, str]]:
     """Join the other processes that torchrun has started, if it has; whether this one is the first, and its device."""
     size = os.environ.get("WORLD_SIZE", "1")
     if size == "1":

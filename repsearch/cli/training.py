@@ -48,7 +48,7 @@ def train(args: argparse.Namespace, loaded: Loaded, method: Method, config: FitC
     epoch, cost = f"epoch {history.best_epoch + 1} of {config.epochs}", f"{history.spent[-1]:,.0f} F"
     print(f"{name}: {epoch}: validation accuracy {best:.1%}, test {test:.1%}, cost {cost}")
     if args.out:
-        _write_weights(model, args.out)
+        write_weights(model, args.out)
     if args.json:
         groups = args.groups or preset.groups
         settings = settings_of(data, preset, groups=groups, statistics=preset.statistics, method=name,
@@ -59,6 +59,7 @@ def train(args: argparse.Namespace, loaded: Loaded, method: Method, config: FitC
         ))
 
 
-def _write_weights(model: nn.Module, path: Path) -> None:
+def write_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights as safetensors, whole or not at all."""
     weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     write_whole(path, safetensors.torch.save(weights))

@@ -10,6 +10,7 @@ from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.presets import Preset
 from repsearch.reproduce import untrained
+from repsearch.reproduce.loops import LOOPS
 from repsearch.reproduce.search_plans import (
     diversity_setup,
     figure2_setup,
@@ -49,6 +50,11 @@ def _training(preset: Preset, variant: str, train: int | None) -> Any:
     return VARIANTS[variant].setup(preset, train)
 
 
+def _alternate(preset: Preset, variant: str, train: int | None) -> Any:
+    checks.one_of("variant", variant, LOOPS)
+    return LOOPS[variant].setup(preset, train)
+
+
 PLANS = {
     "perturbation": Plan("repsearch.reproduce.perturbation", perturbation_setup),
     "fig2": Plan("repsearch.reproduce.scaling", figure2_setup),
@@ -58,5 +64,6 @@ PLANS = {
     "gradients": Plan("repsearch.reproduce.gradients", gradients_setup),
     "untrained": Plan("repsearch.reproduce.untrained", _untrained),
     "training": Plan("repsearch.reproduce.trainings", _training),
+    "alternate": Plan("repsearch.reproduce.alternated", _alternate),
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),
 }

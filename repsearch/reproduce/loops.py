@@ -1,0 +1,95 @@
+"""Ways to let search and learning take turns, by the names of their records; the first is compared with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from repsearch.presets import Preset
+from repsearch.reproduce.alternated import Control, Setup
+from repsearch.reproduce.samples import Sample
+from repsearch.reproduce.trials import CHOSEN
+from repsearch.reproduce.variant import CHOOSING, TEST_PARTS, setting
+from repsearch.rounds import AlternateConfig
+
+Reading = Callable[[AlternateConfig], AlternateConfig]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One way.
+
+    Args:
+        what: in a few words, for tables.
+        reading: changes the preset's `alternate`.
+        control: see `repsearch.reproduce.alternated.Setup`.
+        groups, width: of the trained network, if not the preset's.
+        tested: whether the test images are used; ways that choose a setting don't use them.
+    """
+
+    what: str
+    reading: Reading | None = None
+    control: Control | None = None
+    groups: int | None = None
+    width: int | None = None
+    tested: bool = True
+
+    def setup(self, preset: Preset, train: int | None = None) -> Setup:
+        """All that this way does at a preset, with `train` training images if not the preset's number."""
+        validation = preset.validation if self.tested else CHOOSING
+        sample = Sample(preset.data, train or preset.train, validation, preset.test, TEST_PARTS[preset.name])
+        teacher = CHOSEN["sgd"].variant("sgd", "teacher").setup(preset).fit
+        config = self.reading(preset.alternate) if self.reading else preset.alternate
+        return Setup(sample, self.width or preset.width, self.groups or preset.groups, config, teacher, self.control,
+                     self.tested, preset.statistics)
+
+
+def rounds(count: int) -> Reading:
+    """So many rounds; the generations of all later ones are as many as two have."""
+    def shared(config: AlternateConfig) -> AlternateConfig:
+        each = tuple(max(1, round(2 * n / (count - 1))) for n in config.generations)
+        return replace(config, rounds=count, generations=each, epochs=max(1, round(2 * config.epochs / (count - 1))))
+
+    return shared
+
+
+def one_shot(config: AlternateConfig) -> AlternateConfig:
+    """One round with all generations and epochs that three have."""
+    later = config.rounds - 1
+    schedule = tuple(replace(row, generations=row.generations + later * n)
+                     for row, n in zip(config.search.schedule, config.generations, strict=True))
+    learn = replace(config.learn, epochs=config.learn.epochs + later * config.epochs)
+    return replace(config, rounds=1, search=replace(config.search, schedule=schedule), learn=learn)
+
+
+def shared_draws(config: AlternateConfig) -> AlternateConfig:
+    """All images draw the same noise and pairs of parents."""
+    return replace(config, search=replace(config.search, draws="shared"))
+
+
+def last_weights(config: AlternateConfig) -> AlternateConfig:
+    """The weights of the last epoch go on."""
+    return replace(config, learn=replace(config.learn, keep="last"))
+
+
+LOOPS = {
+    "loop": Loop("three rounds"),
+    "once": Loop("one round, as in the paper", setting(rounds=1)),
+    "once-long": Loop("one round with the generations and epochs of three", one_shot),
+    "rounds2": Loop("two rounds, as many generations and epochs in all", rounds(2)),
+    "rounds5": Loop("five rounds, as many in all", rounds(5)),
+    "rounds9": Loop("nine rounds, as many in all", rounds(9)),
+    "first-targets": Loop("as many epochs on round 0's targets", setting(generations=(0, 0, 0, 0)), "first targets"),
+    "no-search": Loop("its own activations as targets", setting(generations=(0, 0, 0, 0))),
+    "means": Loop("class means of each round's targets", control="class means"),
+    "half-shrunk": Loop("targets half way to their class mean", control="half shrunk"),
+    "wrong-labels": Loop("later rounds search for other images' labels", control="wrong labels"),
+    "downhill": Loop("a step down the gradient in place of later searches", control="downhill"),
+    "taught": Loop("activations of an SGD-trained network as targets", setting(rounds=1), "taught"),
+    "untrained-judges": Loop("the untrained network's later blocks judge", setting(judges="untrained")),
+    "shared-draws": Loop("draws shared by all images", shared_draws),
+    **{f"pull{mu:g}": Loop(f"pulled to its own activations, mu {mu:g}", setting(pull=mu)) for mu in (0.1, 1, 10)},
+    "warm": Loop("the optimizer keeps its momentum", setting(optimizer="warm")),
+    "last": Loop("the last epoch's weights go on", last_weights),
+    "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),
+}

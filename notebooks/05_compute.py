@@ -68,8 +68,8 @@ Markdown(of_variants(live, populations, columns, base="search-based")
          + f"\n\nDigits, {len(seeds)} seeds, mean ± std.")
 
 # %% [markdown]
-# A quarter of the candidates costs both fit and accuracy. Twice as many fit slightly better; what that does to accuracy
-# is within the spread of the seeds.
+# A quarter of the candidates fit far worse, and twice as many slightly better. What that does to accuracy is within the
+# spread of the seeds.
 
 # %% [markdown]
 # ## Figure 4
@@ -116,9 +116,10 @@ Markdown("\n\n".join(f"**{NAMES[key]}**\n\n" + against(records, rivals, "search-
                      for key, records in controls.items()))
 
 # %% [markdown]
-# The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are not: from point to
-# point accuracy moves by about as much as the seeds differ, and not always upwards. On CIFAR-100, with five images a class,
-# search-based training is no better than an untrained body, whatever the search; after a short one it is worse.
+# The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are not: beyond the
+# first step, from a quarter of the generations, no gain from one point to the next is sure. On CIFAR-100, with five images a
+# class, search-based training is not shown to be better than an untrained body, whatever the search; with few generations it
+# is worse. (Shares there look high: with so few images a class, targets that know nothing of it would have 20 %.)
 
 # %% [markdown]
 # ## What the paper says, and what came out
@@ -131,9 +132,9 @@ from repsearch.reproduce.page import table
 Markdown(table(("4.4",)))
 
 # %% [markdown]
-# **Summary.** More search fits better, with falling returns. What it teaches is hardly more at these sizes: only from a quarter
-# of the generations to twice as many is the gain sure. Whether accuracy saturates, as in the paper, is open. And fit
-# is not all: [the ablations](07_ablations) show searches that fit far better and teach less.
+# **Summary.** More search fits better, with falling returns. What it teaches is hardly more at these sizes: the gain is sure
+# only where one begins with a quarter of the generations. Whether accuracy saturates, as in the paper, is open. And fit
+# is not all: [the ablations](07_ablations) show searches that fit far better and teach no more.
 #
 # ## Exercises
 #
@@ -162,8 +163,8 @@ for title, column in (("cross-entropy of block 0", LOSS), ("share between classe
     print(f"{title}: correlation with accuracy {torch.corrcoef(pair)[0, 1]:.2f}")
 
 # %% [markdown]
-# **3.** Is the best search for the *search* also the best for *learning*? On the digits, search far longer with `generations-x2` and
-# with a quarter, and compare both columns.
+# **3.** Is the best search for the *search* also the best for *learning*? On the digits, compare a quarter of the generations with
+# twice as many: fit, and accuracy.
 
 # %% tags=["hide-cell"]
 for name in ("generations-x0.25", "generations-x2"):

@@ -84,7 +84,7 @@ plt.show()
 
 # %% [markdown]
 # Follow the blue line: regression brings unseen digits closer to their own targets, and far less to those of others (dotted).
-# SGD moves away from where it started. A body that regresses to others' targets moves away, too.
+# SGD does not, and a body that regresses to others' targets does not either.
 #
 # CIFAR-10, CIFAR-100 and MNIST at the book preset (`python -m repsearch reproduce fig5`):
 
@@ -129,9 +129,9 @@ Markdown("\n\n".join(
     for key, records in book.items() for block in (0, 2)))
 
 # %% [markdown]
-# The same, at every block. The paper reports that SGD stays near one. Here it starts well below one, because the untrained
-# network is a twin of the searched one, and moves towards one. It gets near at the later
-# blocks on photographs, and nowhere on MNIST.
+# The same, at the first and the last block. The paper reports that SGD stays near one. Here it starts well below one, because
+# the untrained network is a twin of the searched one, and moves towards one. It gets near at the last
+# block on photographs, and nowhere on MNIST.
 #
 # ## Within and between classes
 #
@@ -162,9 +162,9 @@ plt.show()
 
 # %% [markdown]
 # In both trainings the solid lines lie below the dotted ones: there is order by class. They come to it in different ways. On
-# photographs SGD makes *all* images more alike than they are before training, of one class and of different classes, most so at
-# the early blocks. Search-based training leaves them about as spread out. The tables separate spread and order; some order is
-# there before training:
+# photographs SGD makes *all* images more alike at the early blocks than they are before training, of one class and of different
+# classes. Search-based training leaves them as spread out, or spreads them further. The tables separate spread and order; some
+# order is there before training, so what a training adds is its gain:
 
 # %%
 from repsearch.reproduce.seeds import followed, paired, shown
@@ -198,11 +198,11 @@ from repsearch.reproduce.page import table
 Markdown(table(("4.5", "B")))
 
 # %% [markdown]
-# **Summary.** Search-based training comes closer to the targets of images it has never seen, and its control does not: of all
-# that is measured here, that is the nearest to a test of whether what was searched for some images serves others. On
-# photographs its representations stay about as spread out as an untrained network's, where SGD's contract. It orders images by
-# class on all three data sets, SGD on MNIST and CIFAR-10. What the distance under SGD is near
-# depends on where the network starts, so one is not a value to compare with; the untrained network is.
+# **Summary.** Search-based training comes closer to the targets of images it has never seen, and its control does not. This is
+# our closest test of whether targets carry over to unseen images. On photographs its representations stay as spread out as an
+# untrained network's, or more, where SGD's contract at the early blocks. It gains order by class on all three data sets, SGD on
+# MNIST and CIFAR-10. What the distance under SGD is near depends on where the network starts, so one is not a value to compare
+# with; the untrained network is.
 #
 # ## Exercises
 #
@@ -233,10 +233,10 @@ print(f"two halves: {within:.2f} = log(12 pairs and the 2 of the other class, "
       f"over the 4 + 2 that agree) = {torch.tensor(14 / 6).log():.2f}")
 
 # %% [markdown]
-# **3.** Which network tells the classes apart best at block 2? Take within minus shuffled entropy on the digits.
+# **3.** Which network tells the classes apart best at block 2? Take shuffled minus within entropy on the digits: more is better.
 
 # %% tags=["hide-cell"]
 for name in names:
     ends = [row for r in live if r["variant"] == name for row in r["measured"]
             if row["block"] == 2 and row["epoch"] == preset.learn.epochs]
-    print(f"{name}: {shown([row['within'] - row['within_shuffled'] for row in ends], 2)} nats")
+    print(f"{name}: {shown([row['within_shuffled'] - row['within'] for row in ends], 2)} nats")

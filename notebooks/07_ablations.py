@@ -66,8 +66,9 @@ Markdown(of_variants(live, names, columns, base="search-based")
          "The base draws noise once a map, and smooths it alone.")
 
 # %% [markdown]
-# Block 0, searched first and longest, stands for the fit of the whole search. The literal reading searches worst. Noise for
-# every pixel, smoothed alone, fits best by far; on digits it teaches as much as the base. Photographs will disagree.
+# Block 0, searched first and longest, stands for the fit of the whole search. Smoothing the whole child searches worst,
+# whichever way noise is drawn. Noise for every pixel, smoothed alone, fits best by far; on digits it teaches as much as the
+# base.
 #
 # ## All of them, on photographs
 #
@@ -77,8 +78,9 @@ Markdown(of_variants(live, names, columns, base="search-based")
 # python -m repsearch reproduce ablations
 # ```
 #
-# The base is the book preset. A row changes what it names; the last three are rivals and controls. The regression error is
-# that of training images in the epoch chosen on validation images, per element.
+# The base, called search-based, is the book preset. A row changes what it names; the last three are rivals and controls. The
+# regression error is that of training images in the epoch chosen on validation images, per element; the share of variance
+# between classes is the mean of the three blocks.
 
 # %% mystnb={"figure": {"caption": "CIFAR-10: test accuracy of every variant; the base is the one called search-based. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy, one for each variant, with a dot for each seed."}}
 from matplotlib import pyplot as plt
@@ -113,17 +115,17 @@ Markdown(against(book, [name for name in of_search if name != "search-based"], "
 # %% [markdown]
 # The first and the last column tell different stories. By its own goal, the cross-entropy of block 0, the best searches are the one
 # without normalisation, whose first candidates are not normalised either, and the one with noise for every pixel, smoothed
-# alone. What the latter finds is hard to learn from. The literal reading, in which the whole child is smoothed, too, hardly
-# searches at this size, and its network is no better than an untrained body. Smoothing noise that is drawn for every pixel
-# makes the search far better; whether that is crucial to the network these seeds leave open. Noise drawn once a map is smooth
-# already: there, smoothing it is not crucial. How the noise is drawn decides more.
+# alone. Neither teaches more than the base. The literal reading, in which the whole child is smoothed, too, hardly
+# searches at this size, and its network is not shown to be better than an untrained body. Smoothing noise that is drawn for
+# every pixel makes the search far better; whether that is crucial to the network these seeds leave open. Noise drawn once a map
+# is smooth already, but for the border, beyond which smoothing counts zeros: there, smoothing it is not crucial.
 #
-# *Normalisation* looked crucial as long as its ablation kept the base's learning rate. Without it targets are many times as large, and
-# training at that rate diverges. At a tenth of the rate its networks are as good as the base's in all seeds but one, whose
-# training broke down: so normalisation steadies the learning; whether it makes it better is open.
+# *Normalisation* looked crucial as long as its ablation kept the base's learning rate. Without it targets are many times as
+# large, and at that rate accuracy falls by ten points. At a tenth of it all networks but one, whose training broke down, are as
+# good as the base's. Whether normalisation makes learning better, or only steadier, is open.
 #
 # Whether *explorers*, the children with strong noise, help the network, and whether averaging four searches of an image does,
-# the intervals leave open: both could be worth a point or two, either way.
+# the intervals leave open.
 #
 # ### In the learning
 
@@ -138,8 +140,8 @@ Markdown(against(book, [name for name in of_learning if name != "search-based"],
 
 # %% [markdown]
 # On average the largest losses are those of a head that learns ten times as fast, and of 6 convolutions a block, which cost half
-# or more of what training adds to an untrained body. What is bold is sure; the rest is open, a slower head, sums of squares, and
-# the statistics at test time among it.
+# or more of what training adds to an untrained body. What is bold is sure; the rest, a slower head and the statistics at test
+# time among it, is open.
 #
 # ### What a seed decides
 #
@@ -156,8 +158,8 @@ rows.append(["all of them", f"{spread(PARTS[0])[1]:.1f}"])
 Markdown(markdown(["the seed decides", "standard deviation of test accuracy, points"], rows))
 
 # %% [markdown]
-# As far as so few seeds can tell, the images decide most, and the networks and the draws of the search less. So a search done
-# again, or averaged, cannot change much: what differs from seed to seed is what there was to learn from.
+# As far as so few seeds can tell, the images decide most, and the networks and the draws of the search less: what differs from
+# seed to seed is above all what there was to learn from.
 #
 # ## Does good search make good learning?
 #
@@ -192,9 +194,8 @@ plt.show()
 
 # %% [markdown]
 # On these photographs a search can be good at its own goal and bad for learning; how much of the targets' variance belongs to the
-# class goes with accuracy far better. That is a correlation over few variants, weaker where the search without normalisation
-# is counted, whose targets no network here can reach, and among [more and less search](05_compute) there is little of it. On
-# digits, above and below, fit does go with accuracy. A hint, then.
+# class goes with accuracy far better. That is a correlation over few variants, and among [more and less
+# search](05_compute) there is little of it: a hint.
 #
 # ## Two readings that tie images together
 #
@@ -214,8 +215,8 @@ Markdown(of_variants(tied, names, columns, base="search-based")
 # %% [markdown]
 # The statistics of the candidates search better than our frozen ones, at the price that an image's result depends on its
 # neighbours; whether the network learns more from them, three seeds cannot tell, neither on digits nor on 500 photographs
-# (`python -m repsearch reproduce candidates`). Selection for a whole batch hardly searches
-# at all: no candidate suits all images at once.
+# (`python -m repsearch reproduce candidates`). Selection for a whole batch searches far
+# less, and costs most of the accuracy: no candidate suits all images at once.
 #
 # ## What the paper says, and what came out
 #
@@ -227,11 +228,10 @@ from repsearch.reproduce.page import table
 Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in ("ablations", "batch", "candidates")))
 
 # %% [markdown]
-# **Summary.** Most hangs on how the noise of mutation is drawn, and not the same way on digits and on photographs; perhaps
-# because it decides how much of a target is about the class. Selection must be for each image. Without normalisation a network
-# learns as well, at a rate of its own, most of the time. Smoothing is not crucial in the base's reading, and what explorers are
-# worth is open. And on
-# photographs how well a search fits does not tell how well a network learns from it.
+# **Summary.** Selection must be for each image. Smoothing the whole child, as the paper's words have it, costs most of what
+# training adds; smoothing is not crucial in the base's reading. Without normalisation a network learns as well, at a rate of its
+# own, most of the time. What explorers are worth is open. And on photographs how well a search fits does not tell how well a
+# network learns from it.
 #
 # ## Exercises
 #

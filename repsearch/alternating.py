@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -21,7 +22,8 @@ from repsearch.checks import InputError
 from repsearch.data import Dataset
 from repsearch.engine.shapes import layer_shapes
 from repsearch.learner import Learner, halves_of
-from repsearch.moves import moves
+from repsearch.moves import mean_of, moves
+from repsearch.networks import own_settings
 from repsearch.outlook import announce_rounds
 from repsearch.remade import of_all_images, of_some_images
 from repsearch.rounds import AlternateConfig, Round, Rounds
@@ -29,6 +31,7 @@ from repsearch.searching import search
 from repsearch.store.files import folder_path
 
 if TYPE_CHECKING:
+    from repsearch.data import Split
     from repsearch.store.reader import Targets
 
 Watch = Callable[[int, nn.Module], None]
@@ -54,8 +57,8 @@ def alternate(
         store: folder to keep each round's targets and training in; where it was interrupted, it goes on.
         progress: say about how long it will take, show the bars, and a line a round.
         watch: called as watch(round, model) after each round, to measure the model; it must leave it as it was.
-        change: called as change(round, network that was searched, its targets); gives the targets to learn from, as a
-            control.
+        change: called as change(round, network that was searched, its targets), for each half where they are crossed;
+            gives the targets to learn from, as a control.
 
     Returns:
         The `Rounds`. The model ends with the weights of the best one.
@@ -76,34 +79,61 @@ def alternate(
     checks.instance("data", data, Dataset, "give what repsearch.load returns, not one of its splits")
     checks.instance("config", config, AlternateConfig, "give AlternateConfig.of(preset), or one of your own")
     seed, folder = checks.seed(seed), None if store is None else folder_path("store", store)
-    _check_shapes(network, model, data, config)
-    learner = Learner(model, data, config, seed, folder, progress)
+    with own_settings():
+        _check(network, model, data, config, {"watch": watch, "change": change})
+        learner = Learner(model, data, config, seed, folder, progress)
+        if progress and ranks.rank() == 0:
+            announce_rounds(network, learner.searchable(), data, config)
+        done = _run(network, learner, watch, change)
+    return done
+
+
+def _run(network: nn.Module, learner: Learner, watch: Watch | None, change: Change | None) -> Rounds:
+    """All rounds, one after the other; the model ends with the weights of the best."""
+    model, data, config = learner.model, learner.data, learner.config
     halves = _Halves(learner) if config.crossed else None
-    if progress and ranks.rank() == 0:
-        announce_rounds(network, learner.searchable(), data, config)
-    done, weights = Rounds(), []
+    done, weights = Rounds(), model.state_dict()
     for number in range(config.rounds):
-        searched = network
-        if number == 0:
-            place = None if folder is None else folder / "round-0" / "targets"
-            targets = search(network, data.train, config.search, seed, place, progress)
-        elif halves is None:
-            searched, targets = learner.search(number, data.train, network)
-        else:
-            searched, targets = halves.search(number, network)
-        targets = targets if change is None else change(number, searched, targets)
-        moved = moves(searched, targets, data.train, config.search_of(number))
-        history = learner.learn(number, targets)
+        found = _searched(number, network, learner, halves)
+        if change is not None:
+            found = [(rows, split, searched, change(number, searched, targets))
+                     for rows, split, searched, targets in found]
+        targets = found[0][3] if len(found) == 1 else of_all_images(
+            [part for *_, part in found], [rows for rows, *_ in found], data.train)
+        moved = [moves(searched, part, split, config.search_of(number)) for _, split, searched, part in found
+                 if number == 0 or any(config.generations)]
+        history, searching, spent = learner.learn(number, targets)
         if halves is not None and number + 1 < config.rounds:
-            halves.learn(number, targets)
-        done.rounds.append(Round.of(targets, history, data.train, moved, done[0].targets if number else targets))
-        weights.append(copy.deepcopy(model.state_dict()))
+            spent += halves.learn(number, targets)
+        first = done[0].targets if number else targets
+        spent += 0.0 if number and targets is first else searching
+        done.rounds.append(Round.of(targets, history, data.train, mean_of(moved), first, spent))
+        if done.best == number:
+            weights = copy.deepcopy(model.state_dict())
         if watch is not None:
             watch(number, model)
-        if progress and ranks.rank() == 0:
+        if learner.progress and ranks.rank() == 0:
             tqdm.write(done.last_line())
-    model.load_state_dict(weights[done.best])
+    model.load_state_dict(weights)
     return done
+
+
+Part = tuple[Tensor, "Split", nn.Module, "Targets"]
+"""Some training images: their rows, the images, the network that was searched for them, and their targets."""
+
+
+def _searched(number: int, network: nn.Module, learner: Learner, halves: _Halves | None) -> list[Part]:
+    """What a round's search finds, of all images or of each half."""
+    split = learner.data.train
+    if number and halves is not None:
+        return halves.search(number, network)
+    if number:
+        searched, targets = learner.search(number, split, network)
+    else:
+        place = None if learner.folder is None else learner.folder / "round-0" / "targets"
+        searched = network
+        targets = search(network, split, learner.config.search, learner.seed, place, learner.progress)
+    return [(torch.arange(len(split)), split, searched, targets)]
 
 
 class _Halves:
@@ -121,25 +151,36 @@ class _Halves:
             self.rows.append(rows)
             self.learners.append(Learner(model, half, learner.config, learner.seed, folder, learner.progress))
 
-    def search(self, number: int, untrained: nn.Module) -> tuple[nn.Module, Targets]:
-        """Search each half by the network that was trained on the other; that of the second half, and all targets."""
-        first, second = self.learners
-        network, of_second = first.search(number, second.data.train, untrained)
-        _, of_first = second.search(number, first.data.train, untrained)
-        return network, of_all_images([of_first, of_second], self.rows, self.data.train)
+    def search(self, number: int, untrained: nn.Module) -> list[Part]:
+        """Search each half by the network that was trained on the other."""
+        found, names = list[Part](), zip(self.rows, self.learners, reversed(self.learners), strict=True)
+        for rows, own, other in names:
+            split = own.data.train
+            found.append((rows, split, *other.search(number, split, untrained)))
+        return found
 
-    def learn(self, number: int, targets: Targets) -> None:
-        """Train each on its own half."""
-        for rows, learner in zip(self.rows, self.learners, strict=True):
-            learner.learn(number, of_some_images(targets, rows, learner.data.train))
+    def learn(self, number: int, targets: Targets) -> float:
+        """Train each on its own half; what that cost, in F of an image."""
+        return sum(learner.learn(number, of_some_images(targets, rows, learner.data.train))[2]
+                   for rows, learner in zip(self.rows, self.learners, strict=True))
 
 
-def _check_shapes(network: nn.Module, model: nn.Module, data: Dataset, config: AlternateConfig) -> None:
+def _check(
+    network: nn.Module, model: nn.Module, data: Dataset, config: AlternateConfig, called: dict[str, object]
+) -> None:
     """`InputError` unless both networks can be searched, have layers of the same shapes, and the model can learn."""
+    for name, value in called.items():
+        if value is not None and not callable(value):
+            raise InputError(f"{name}: expected a function, found a {type(value).__name__}; give one, or None")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("model: has nothing to train; give what repsearch.learn_network makes, or call "
                          "model.requires_grad_(True)")
     first = layer_shapes(network, data.train, config.search)
+    blocks = [name for name in first if name != "logits"]
+    for name in config.learn.skip:
+        checks.one_of("skip", name, blocks)
+    if set(config.learn.skip) == set(blocks):
+        raise InputError(f"skip={config.learn.skip!r}: nothing is left to regress to; keep at least one block")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the model's statistics are fresh, and are calibrated before its search

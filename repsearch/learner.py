@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 
 from repsearch import ranks
-from repsearch.learning import learn
+from repsearch.engine.threads import one_thread
+from repsearch.learning import Regression, learn
 from repsearch.networks import Network, activations, calibrate, device_of, layer_names, undisturbed
 from repsearch.operators import image_generators, noisy
 from repsearch.populations import normalised
 from repsearch.remade import of_all_layers, remade, tensors_of
 from repsearch.searching import search
+from repsearch.store.reader import Targets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from repsearch.data import Dataset, Split
     from repsearch.rounds import AlternateConfig
-    from repsearch.store.reader import Targets
     from repsearch.training import History
+
+
+SOME = 500
+"""Images that are sent through a network at a time: always so many, for sums depend on it."""
 
 
 class Learner:
@@ -44,15 +49,20 @@ class Learner:
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained) if config.optimizer == "warm" and trained else None
 
-    def learn(self, number: int, targets: Targets) -> History:
-        """Train for a round; of several ranks the first trains, and the others then read its checkpoint."""
+    def learn(self, number: int, targets: Targets) -> tuple[History, float, float]:
+        """Train for a round; of several ranks the first trains, and the others then read its checkpoint.
+
+        Returns:
+            What training went through; what the search for the targets cost, and the training, in F.
+        """
         path = None if self.folder is None else self.folder / f"round-{number}" / "training.pt"
         for turn in (True, False):
             with ranks.all_or_none():
                 if (ranks.rank() == 0) == turn:
                     history = learn(self.model, self.data, targets, self.config.learn_of(number), self.seed, path,
                                     self.progress, optimizer=self.optimizer)
-        return history
+        searching = Regression(targets).spent(self.model, self.data) or 0.0
+        return history, searching, history.spent[-1] - searching
 
     def search(self, number: int, split: Split, untrained: nn.Module) -> tuple[nn.Module, Targets]:
         """Search a copy of the network, from its own activations of the images; the copy, and what is found.
@@ -77,38 +87,43 @@ class Learner:
             return network.eval().requires_grad_(False)
         images = self.data.train.images[:512]
         copies = noisy(images, self.config.input_noise, image_generators(self.seed, range(len(images))))
-        return calibrate(network, copies.to(device_of(self.model)))
+        with one_thread():
+            return calibrate(network, copies.to(device_of(self.model)))
 
     def _own(self, targets: Targets, split: Split) -> Targets:
         """The network's own activations as targets."""
         device, layers = device_of(self.model), []
-        with undisturbed(self.model):
+        with undisturbed(self.model), one_thread():
             self.model.eval()
-            for images in torch.split(split.images, 500):
+            for images in torch.split(split.images, SOME):
                 layers.append([H.cpu() for H in activations(self.model, images.to(device))])
         own = dict(zip(layer_names(self.model), map(torch.cat, zip(*layers, strict=True)), strict=True))
         return remade(targets, {**tensors_of(targets), **own}, split)
 
     def _judged_by(self, untrained: nn.Module, network: nn.Module, split: Split, number: int) -> Targets:
         """Search block by block, each with the untrained network's later blocks behind it."""
-        config, parts, start = self.config.search_of(number), [], None
+        config, device = self.config.search_of(number), device_of(network)
+        parts, start, judge = list[Targets](), None, cast(Network, copy.deepcopy(untrained).to(device))
+        own, theirs = cast(Network, network).blocks, judge.blocks
         for layer, name in enumerate(layer_names(network)):
-            own, theirs = copy.deepcopy(network.blocks), copy.deepcopy(untrained.blocks)
-            blocks = [*own[: layer + 1], *theirs[layer + 1 :]]  # type: ignore[index]
-            mixed = Network(network.stem, blocks, untrained.head).eval().requires_grad_(False)  # type: ignore[arg-type]
+            mixed = Network(cast(Network, network).stem, [*own[: layer + 1], *theirs[layer + 1 :]], judge.head)
             store = None if self.folder is None else self.folder / f"round-{number}" / f"targets-{name}"
-            found = search(mixed, split, config, self.seed, store, self.progress, layers=(name,), start=start)
-            parts.append(found)
-            with torch.no_grad():
-                H = found.read(name).to(device_of(network))
-                if layer + 1 < len(own):  # type: ignore[arg-type]
-                    start = normalised(own[layer + 1](H), config).cpu()  # type: ignore[index,operator]
-                elif layer < len(own):  # type: ignore[arg-type]
-                    start = untrained.head(H).cpu()  # type: ignore[operator]
+            parts.append(search(mixed.eval().requires_grad_(False), split, config, self.seed, store, self.progress,
+                                layers=(name,), start=start))
+            if layer < len(own):
+                following = own[layer + 1] if layer + 1 < len(own) else judge.head
+                with torch.no_grad(), one_thread():
+                    sent = [following(H.to(device)).cpu() for H in torch.split(parts[-1].read(name), SOME)]
+                start = torch.cat([normalised(H, config) if H.ndim == 4 else H for H in sent])
         return of_all_layers(parts, split)
 
 
 def halves_of(data: Dataset) -> list[tuple[torch.Tensor, Dataset]]:
-    """Every other training image, and the rest: their rows, and the data set with these alone."""
-    rows = [torch.arange(first, len(data.train), 2) for first in (0, 1)]
+    """Every other training image of each class, and the rest: their rows, and the data set with these alone."""
+    labels = data.train.labels
+    rank = torch.zeros_like(labels)
+    for label in range(data.train.classes):
+        here = labels == label
+        rank[here] = torch.arange(int(here.sum())) + label  # of odd numbers of images one class's half gets more
+    rows = [(rank % 2 == half).nonzero().flatten() for half in (0, 1)]
     return [(chosen, replace(data, train=data.train[chosen])) for chosen in rows]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +60,12 @@ def moves(
                     float(F.cosine_similarity(moved.flatten(1), downhill.roll(1, 0).flatten(1)).mean()),
                 )
     return found
+
+
+def mean_of(parts: Sequence[dict[str, Move]]) -> dict[str, Move]:
+    """The moves of as many images each, together."""
+    return {name: Move(*(sum(getattr(part[name], entry.name) for part in parts) / len(parts) for entry in fields(Move)))
+            for name in (parts[0] if parts else ())}
 
 
 def _gradient(network: nn.Module, block: int, H: Tensor, labels: Tensor) -> Tensor:

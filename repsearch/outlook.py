@@ -36,7 +36,8 @@ def announce_rounds(network: nn.Module, searchable: nn.Module, data: Dataset, co
     later = config.rounds - 1
     seconds = searching(network, data, config.search)
     seconds += later * searching(searchable, data, config.search_of(1)) if later else 0
-    seconds += training(searchable, data, config) * (config.learn.epochs + later * config.epochs)
+    epochs = config.learn.epochs + later * config.epochs
+    seconds += training(searchable, data, config) * epochs * (2 if config.crossed and later else 1)
     size, unit = (1, "s") if seconds < 100 else (60, "min") if seconds < 6000 else (3600, "hours")
     tqdm.write(f"alternate: {config.rounds} rounds, about {seconds / size:.0f} {unit}", file=sys.stderr)
 

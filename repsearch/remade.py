@@ -22,6 +22,7 @@ def remade(targets: Targets, tensors: dict[str, Tensor], split: Split) -> Target
         split: the images.
     """
     size = shard_size(targets.manifest)
+    tensors = {name: H if name.startswith("cross_entropy.") else H.half() for name, H in tensors.items()}
     shards = [{name: H[i : i + size] for name, H in tensors.items()} for i in range(0, len(split), size)]
     layers = {name: list(H.shape[1:]) for name, H in tensors.items() if not name.startswith("cross_entropy.")}
     said = {"images": len(split), "data": split.fingerprint(), "shards": {}, "layers": layers}
@@ -46,5 +47,7 @@ def of_all_images(parts: Sequence[Targets], rows: Sequence[Tensor], split: Split
 
 
 def of_all_layers(parts: Sequence[Targets], split: Split) -> Targets:
-    """The targets of all layers, from searches of one layer each."""
-    return remade(parts[-1], {name: H for part in parts for name, H in tensors_of(part).items()}, split)
+    """The targets of all layers, from searches of one layer each, which together cost what they cost."""
+    made = remade(parts[-1], {name: H for part in parts for name, H in tensors_of(part).items()}, split)
+    made.manifest["multiply_adds"] = sum(part.manifest["multiply_adds"] for part in parts)
+    return made

@@ -44,14 +44,14 @@ class AlternateConfig:
     Example:
         >>> from repsearch import presets
         >>> AlternateConfig.of(presets.book("cifar10")).generations
-        (10, 8, 8, 5)
+        (12, 8, 8, 4)
     """
 
     search: SearchConfig
     learn: LearnConfig
     rounds: int = 3
-    generations: tuple[int, ...] = (10, 8, 8, 5)
-    epochs: int = 10
+    generations: tuple[int, ...] = (12, 8, 8, 4)
+    epochs: int = 8
     input_noise: float = 0.1
     pull: float = 0.0
     normalise: bool = True
@@ -76,17 +76,20 @@ class AlternateConfig:
                              f"{len(self.search.schedule)} layers of search.schedule")
         for count in self.generations:
             checks.positive_int("generations", count, minimum=0)
+        if self.judges == "untrained" and not any(self.generations):
+            raise InputError("judges='untrained': has nothing to judge without generations; give some")
         object.__setattr__(self, "generations", tuple(self.generations))
 
     @staticmethod
     def of(preset: Preset, rounds: int = 3) -> AlternateConfig:
-        """That of a preset: weight decay as was best for either side; later rounds of half the epochs, with a third of
-        the generations at the first layer, all at the last, and half at those between."""
+        """That of a preset: weight decay as was best for either side; later rounds of about half the epochs, with a
+        third of the generations at the first layer, all at the last, and half at those between. All are multiples of
+        four, so that they can be shared out among more rounds."""
         last = len(preset.search.schedule) - 1
-        counts = tuple(max(1, round(row.generations / (3 if layer == 0 else 1 if layer == last else 2)))
+        counts = tuple(fourfold(row.generations / (3 if layer == 0 else 1 if layer == last else 2))
                        for layer, row in enumerate(preset.search.schedule))
         return AlternateConfig(preset.search, replace(preset.learn, weight_decay=5e-3), rounds, counts,
-                               max(1, preset.learn.epochs // 2))
+                               fourfold(preset.learn.epochs / 2))
 
     def search_of(self, number: int) -> SearchConfig:
         """How a round searches."""
@@ -102,6 +105,11 @@ class AlternateConfig:
         return self.learn if number == 0 else replace(self.learn, epochs=self.epochs)
 
 
+def fourfold(number: float) -> int:
+    """The nearest multiple of four, at least four."""
+    return max(4, 4 * round(number / 4))
+
+
 @dataclass(frozen=True)
 class Round:
     """What a round did.
@@ -112,8 +120,10 @@ class Round:
         before, after: cross-entropy of each layer's best candidate as its search began, and at its end; by layer.
         between_class: share of the targets' variance that lies between the classes, by block; see
             `repsearch.measure.between_class_share`.
-        moves: from the activations of the network that was searched to its targets, by block.
+        moves: from the activations of the network that was searched to its targets, by block; none where nothing was
+            searched.
         from_first: mean distance of the targets to those of round 0, as a share of these, by block.
+        spent: what the round cost in F, its search and all that was trained.
     """
 
     targets: Targets
@@ -123,9 +133,12 @@ class Round:
     between_class: dict[str, float]
     moves: dict[str, Move]
     from_first: dict[str, float]
+    spent: float
 
     @staticmethod
-    def of(targets: Targets, history: History, split: Split, moves: dict[str, Move], first: Targets) -> Round:
+    def of(
+        targets: Targets, history: History, split: Split, moves: dict[str, Move], first: Targets, spent: float
+    ) -> Round:
         """What is to be said of a round that searched the images of `split`; shares are of the first 512."""
         losses = {layer: targets.cross_entropy(layer).mean(0) for layer in targets.layers}
         labels, shares, apart = split.labels[:512], {}, {}
@@ -135,7 +148,7 @@ class Round:
                 shares[layer] = between_class_share(H, labels)
                 apart[layer] = float(((H - before).norm(dim=1) / before.norm(dim=1)).mean())
         return Round(targets, history, {layer: float(loss[0]) for layer, loss in losses.items()},
-                     {layer: float(loss[-1]) for layer, loss in losses.items()}, shares, moves, apart)
+                     {layer: float(loss[-1]) for layer, loss in losses.items()}, shares, moves, apart, spent)
 
     def summary(self) -> dict[str, Any]:
         """All of it but the targets, as JSON holds it."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import repsearch as rs
+from repsearch.engine.threads import one_thread
 from repsearch.presets import Preset
 from repsearch.rounds import AlternateConfig
 
@@ -57,7 +58,8 @@ def test_a_later_round_searches_the_network_as_trained(
     rs.learn(model, data, rounds[0].targets, config.learn, progress=False)
     generators = rs.operators.image_generators(0, range(len(data.train)))
     copies = rs.operators.noisy(data.train.images, config.input_noise, generators)
-    searched = rs.calibrate(copy.deepcopy(model), copies)  # type: ignore[arg-type]
+    with one_thread():
+        searched = rs.calibrate(copy.deepcopy(model), copies)  # type: ignore[arg-type]
     schedule = tuple(replace(row, generations=n) for row, n in zip(config.search.schedule, (2, 1, 1, 1), strict=True))
     again = replace(config.search, schedule=schedule, input_noise=config.input_noise)
     targets = rs.search(searched, data.train, again, progress=False)

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import repsearch as rs
+from repsearch.cost import multiply_adds
+from repsearch.engine.threads import one_thread
 from repsearch.learner import halves_of
 from repsearch.moves import moves
 from repsearch.networks import activations, layer_names, rest
@@ -42,7 +44,8 @@ def as_after_round_0(data: rs.Dataset, preset: Preset, config: AlternateConfig, 
 
 def searchable(model: nn.Module, data: rs.Dataset, config: AlternateConfig) -> rs.Network:
     generators = rs.operators.image_generators(0, range(len(data.train)))
-    return rs.calibrate(copy.deepcopy(model), rs.operators.noisy(data.train.images, config.input_noise, generators))  # type: ignore[arg-type]
+    with one_thread():
+        return rs.calibrate(copy.deepcopy(model), rs.operators.noisy(data.train.images, config.input_noise, generators))  # type: ignore[arg-type]
 
 
 def without_batch_norm(seed: int) -> rs.Network:
@@ -61,9 +64,9 @@ def test_without_generations_nothing_is_left_to_learn(data: rs.Dataset, config: 
     with torch.no_grad():
         own = activations(model, data.train.images)
     for name, H in zip(layer_names(model), own, strict=True):
-        assert torch.allclose(rounds[1].targets.read(name), H, atol=1e-4)
+        assert torch.allclose(rounds[1].targets.read(name), H, atol=2e-3)  # they are kept in float16
     assert all(abs(loss) < 1e-6 for part in rounds[1].history.parts.values() for loss in part)
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*seen, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*seen, strict=True))
 
 
 def test_the_untrained_network_judges(data: rs.Dataset, preset: Preset, config: AlternateConfig) -> None:
@@ -85,6 +88,7 @@ def test_crossed_networks_search_images_that_they_were_not_trained_on(
     rounds, _ = run(data, preset, replace(config, crossed=True))
     (even, first), (odd, second) = halves_of(data)
     assert torch.equal(torch.cat([even, odd]).sort().values, torch.arange(len(data.train)))
+    assert torch.equal(*(torch.bincount(half.train.labels, minlength=10) for half in (first, second)))
     for rows, trained_on, (others, searched) in ((even, first, (odd, second)), (odd, second, (even, first))):
         model = rs.learn_network(data, preset)
         rs.learn(model, trained_on, of_some_images(rounds[0].targets, rows, trained_on.train), config.learn, progress=False)
@@ -155,6 +159,73 @@ def test_regression_on_a_small_step_of_the_activations_is_back_propagation() -> 
     back = torch.autograd.grad(loss, below, retain_graph=True)
     regression = torch.autograd.grad((H - T).square().sum() / 2, below)
     assert all(torch.allclose(r, eta * b, rtol=1e-9) for r, b in zip(regression, back, strict=True))
+
+
+def test_halves_of_odd_classes_are_as_large_as_can_be(data: rs.Dataset) -> None:
+    odd = replace(data, train=data.train[torch.tensor([i for i in range(20) if i not in (0, 3, 4)])])
+    counts = [torch.bincount(half.train.labels, minlength=10) for _, half in halves_of(odd)]
+    assert int((counts[0] - counts[1]).abs().max()) <= 1 and abs(int(sum(counts[0]) - sum(counts[1]))) <= 1
+
+
+def test_nobody_elses_network_is_changed(data: rs.Dataset, preset: Preset, config: AlternateConfig) -> None:
+    network = rs.search_network(data, preset)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train().requires_grad_(True)
+    rs.alternate(network, rs.learn_network(data, preset), data, replace(config, judges="untrained"), progress=False)
+    assert all(p.requires_grad for p in network.parameters()) and all(m.training for m in network.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_what_a_round_cost(data: rs.Dataset, preset: Preset, config: AlternateConfig) -> None:
+    """Its search and all trainings: 3 F an image and epoch; two halves train as much again, but in the last round."""
+    plain, model = run(data, preset, config)
+    crossed, untrained = (run(data, preset, replace(config, **change))[0]  # type: ignore[arg-type]
+                          for change in ({"crossed": True}, {"judges": "untrained"}))
+    image, images = sum(multiply_adds(model, data.train.images[:1])), len(data.train)
+    for number, epochs in ((0, config.learn.epochs), (1, config.epochs)):
+        searching = images * plain[number].targets.manifest["multiply_adds"] / image
+        assert plain[number].spent == pytest.approx(searching + 3 * images * epochs)
+        assert crossed[number].spent - plain[number].spent == pytest.approx((1 - number) * 3 * images * epochs)
+    # Four searches, of a layer each, cost more than one of four layers, for each has its own first population.
+    assert untrained[1].targets.manifest["multiply_adds"] > plain[1].targets.manifest["multiply_adds"]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"watch": 3}, "watch: expected a function, found a int"), ({"change": "means"}, "change: expected a function"),
+    ({"learn": {"skip": ("blok0",)}}, "skip='blok0': unknown; choose one of block0, block1, block2"),
+    ({"learn": {"skip": ("block0", "block1", "block2")}}, "skip=.*nothing is left to regress to"),
+])
+def test_what_would_end_a_later_round_is_refused_before_the_first(
+    data: rs.Dataset, preset: Preset, config: AlternateConfig, tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    given = replace(config, learn=replace(config.learn, **arguments.pop("learn", {})))
+    with pytest.raises(rs.InputError, match=message):
+        rs.alternate(rs.search_network(data, preset), rs.learn_network(data, preset), data, given, store=tmp_path, progress=False, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_around_have_no_say(data: rs.Dataset, preset: Preset, config: AlternateConfig) -> None:
+    (plain, _), again = run(data, preset, config), []
+    with torch.autocast("cpu", torch.bfloat16):
+        again.append(run(data, preset, config)[0])
+    torch.set_default_dtype(torch.float64)
+    try:
+        again.append(run(data, preset, config)[0])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [other[1].history for other in again] == [plain[1].history] * 2
+
+
+@pytest.mark.parametrize("change", [{"generations": (0,) * 4}, {"judges": "untrained"}, {"crossed": True}])
+def test_a_run_goes_on_with_another_number_of_threads(
+    data: rs.Dataset, preset: Preset, config: AlternateConfig, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(run(data, preset, replace(config, **change), tmp_path)[0])
+    torch.set_num_threads(2)
+    assert found[0][1].history == found[1][1].history
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -17,6 +17,7 @@ from repsearch.bench.contestants import LIBRARIES
 from repsearch.config import SearchConfig
 from repsearch.data import Dataset, Split
 from repsearch.engine.choice import choose
+from repsearch.engine.conv_engine import ConvEngine
 from repsearch.engine.shapes import layer_shapes
 from repsearch.fitting import fit
 from repsearch.methods.backprop import Backprop
@@ -69,7 +70,8 @@ def _search(
 ) -> Callable[[int], None]:
     """Searches so many images by an engine; on as many threads as torch has, if not on fewer."""
     shapes = layer_shapes(network, split, config)
-    engine = choose(network, config, 0, shapes, name)
+    engine = ConvEngine(network, config, 0, shapes, range(len(shapes))) if name == ConvEngine.name else choose(
+        network, config, 0, shapes, name)
 
     def run(images: int) -> None:
         before = torch.get_num_threads()

@@ -44,7 +44,7 @@ def _alternate(args: argparse.Namespace) -> None:
     test = accuracy(model, data.test)
     print(_table(rounds))
     print(f"round {rounds.best} did best on the validation images: test {test:.1%}, cost "
-          f"{sum(one.history.spent[-1] for one in rounds):,.0f} F; all rounds: {folder}")
+          f"{sum(one.spent for one in rounds):,.0f} F; all rounds: {folder}")
     if args.out:
         write_weights(model, args.out)
     if args.json:

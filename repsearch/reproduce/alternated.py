@@ -22,8 +22,11 @@ from repsearch.methods.backprop import Backprop
 from repsearch.reproduce import controls
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.targets import Searched
-from repsearch.rounds import AlternateConfig, Rounds
+from repsearch.rounds import AlternateConfig
+from repsearch.store.reader import Targets
 
+ENGINES = (ConvEngine,)
+"""Loaded by name, where a search needs them; named here, since their code, too, is what made these records."""
 Control = Literal["first targets", "class means", "half shrunk", "wrong labels", "downhill", "taught"]
 
 
@@ -55,8 +58,9 @@ def run(setup: Setup, seed: int, root: str | None = None, store: Path | None = N
     """Search and learn in turn; interrupted, it goes on from what `store` has of it.
 
     Returns:
-        `rounds`: see `repsearch.rounds.Round`, with the test accuracy after each in 0..1; `best`, the number of that
-        which did best on the validation images; `spent`, in F, all rounds and their searches.
+        `engines` that searched; `rounds`, see `repsearch.rounds.Round`; `test`, the accuracy after each, in 0..1;
+        `best`, the number of that which did best on the validation images; `spent`, in F, all rounds, their searches,
+        and what a control cost.
     """
     data, tests = setup.sample.load(root, seed), list[float]()
     folder = None if store is None else store / hashlib.sha256(
@@ -67,40 +71,38 @@ def run(setup: Setup, seed: int, root: str | None = None, store: Path | None = N
         if setup.tested:
             tests.append(share_correct(logits(now, data.test.images), data.test.labels))
 
+    change, teaching = _change(setup, data, seed)
+    engines = list[str]()
+
+    def changed(number: int, searched: nn.Module, targets: Targets) -> Targets:
+        engines.append(targets.manifest["engine"])
+        return targets if change is None else change(number, searched, targets)
+
     rounds = alternate(
         search_network(data, Searched(setup.width, setup.alternate.search), seed), model, data, setup.alternate, seed,
-        folder, progress=False, watch=watch, change=_change(setup, data, seed))
-    _check_engine(rounds)
+        folder, progress=False, watch=watch, change=changed)
     found = {
-        "images": setup.sample.counts(data),
-        "rounds": [{**one.summary(), "engine": one.targets.manifest["engine"]} for one in rounds],
-        "test": tests, "best": rounds.best, "spent": sum(one.history.spent[-1] for one in rounds),
+        "images": setup.sample.counts(data), "engines": engines, "rounds": [one.summary() for one in rounds],
+        "test": tests, "best": rounds.best, "spent": sum(one.spent for one in rounds) + teaching,
     }
     if folder is not None:
         shutil.rmtree(folder)  # of many runs they would fill the disk
     return found
 
 
-def _check_engine(rounds: Rounds) -> None:
-    """Engines are loaded by name, where a search needs them: records come from the code of the one imported here."""
-    other = {one.targets.manifest["engine"] for one in rounds[1:]} - {ConvEngine.name}
-    if other:
-        raise RuntimeError(f"searched by {', '.join(other)}, not {ConvEngine.name}, whose code the record's hash is of")
-
-
-def _change(setup: Setup, data: Dataset, seed: int) -> controls.Change | None:
-    """The control that a setup names."""
+def _change(setup: Setup, data: Dataset, seed: int) -> tuple[controls.Change | None, float]:
+    """The control that a setup names, and what it cost to make, in F."""
     config, kind = setup.alternate, setup.control
     if kind is None:
-        return None
+        return None, 0.0
     if kind == "first targets":
-        return controls.first_targets()
+        return controls.first_targets(), 0.0
     if kind in ("class means", "half shrunk"):
-        return controls.shrunk(data, 0.0 if kind == "class means" else 0.5)
+        return controls.shrunk(data, 0.0 if kind == "class means" else 0.5), 0.0
     if kind == "wrong labels":
-        return controls.wrong_labels(data, config, seed)
+        return controls.wrong_labels(data, config, seed), 0.0
     if kind == "downhill":
-        return controls.downhill(data, config)
+        return controls.downhill(data, config), 0.0
     teacher = learn_network(data, setup, seed + 1000)
-    fit(teacher, data, Backprop(), setup.teacher, seed, progress=False)
-    return controls.taught(teacher.eval().requires_grad_(False), data.train, config)
+    history = fit(teacher, data, Backprop(), setup.teacher, seed, progress=False)
+    return controls.taught(teacher.eval().requires_grad_(False), data.train, config), history.spent[-1]

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from repsearch import measure
 from repsearch.data import Dataset, Split
-from repsearch.networks import rest
-from repsearch.populations import own_activations
+from repsearch.engine.threads import one_thread
+from repsearch.networks import activations, rest
+from repsearch.populations import normalised, own_activations
 from repsearch.remade import remade, tensors_of
 from repsearch.rounds import AlternateConfig
 from repsearch.searching import search
@@ -25,8 +26,9 @@ def first_targets() -> Change:
     """Those of round 0 in every round: as many epochs, and no second search."""
     kept: list[Targets] = []
 
-    def change(_: int, __: nn.Module, targets: Targets) -> Targets:
-        kept.append(targets)
+    def change(number: int, _: nn.Module, targets: Targets) -> Targets:
+        if number == 0:
+            kept[:] = [targets]
         return kept[0]
 
     return change
@@ -74,12 +76,13 @@ def stepped(
     own: dict[str, list[Tensor]] = {}
     for start in range(0, len(split), 500):
         some = split[start : start + 500]
-        with torch.no_grad():
-            layers = own_activations(network, some.images, replace(config.search, pull=1.0))
-        for block, H in enumerate(layers):
-            if H is not None:
-                found = targets.read(f"block{block}", start, start + len(some))
-                own.setdefault(f"block{block}", []).append(_step(network, block, H, some.labels, found))
+        with one_thread():
+            with torch.no_grad():
+                layers = own_activations(network, some.images, replace(config.search_of(1), pull=1.0))
+            for block, H in enumerate(layers):
+                if H is not None:
+                    found = targets.read(f"block{block}", start, start + len(some))
+                    own.setdefault(f"block{block}", []).append(_step(network, block, H, some.labels, found))
     return lambda block, _: torch.cat(own[block])
 
 
@@ -97,10 +100,9 @@ def taught(teacher: nn.Module, split: Split, config: AlternateConfig) -> Change:
 
     def change(_: int, __: nn.Module, targets: Targets) -> Targets:
         parts = []
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             for images in torch.split(split.images, 500):
-                layers = own_activations(teacher, images, replace(config.search, pull=1.0))
-                parts.append([H for H in layers if H is not None])
+                parts.append([normalised(H, config.search) for H in activations(teacher, images)[:-1]])
         whole = {f"block{block}": torch.cat(layer) for block, layer in enumerate(zip(*parts, strict=True))}
         return targets.changed(lambda block, _: whole[block])
 

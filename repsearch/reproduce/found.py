@@ -55,8 +55,11 @@ class Found:
     @property
     def parts(self) -> str:
         """Which parts hold and which do not, where they differ."""
-        several = len({contrast.verdict for contrast in self.contrasts}) > 1
-        return parts_text(self.contrasts) if several else ""
+        verdicts = {contrast.verdict for contrast in self.contrasts}
+        if len(verdicts) < 2:
+            return ""
+        lost = FAILS in verdicts and self.verdict == UNDECIDED
+        return parts_text(self.contrasts) + (", so that it holds in part at most" if lost else "")
 
     @property
     def to_settle(self) -> str:

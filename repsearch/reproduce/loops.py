@@ -24,7 +24,7 @@ class Loop:
         reading: changes the preset's `alternate`.
         control: see `repsearch.reproduce.alternated.Setup`.
         groups, width: of the trained network, if not the preset's.
-        tested: whether the test images are used; ways that choose a setting don't use them.
+        tested: whether the test images are used; ways among which a setting is chosen don't use them.
     """
 
     what: str
@@ -45,10 +45,10 @@ class Loop:
 
 
 def rounds(count: int) -> Reading:
-    """So many rounds; the generations of all later ones are as many as two have."""
+    """So many rounds, 2, 3, 5 or 9; all later ones have together the generations and epochs that two have."""
     def shared(config: AlternateConfig) -> AlternateConfig:
-        each = tuple(max(1, round(2 * n / (count - 1))) for n in config.generations)
-        return replace(config, rounds=count, generations=each, epochs=max(1, round(2 * config.epochs / (count - 1))))
+        each = tuple(2 * n // (count - 1) for n in config.generations)
+        return replace(config, rounds=count, generations=each, epochs=2 * config.epochs // (count - 1))
 
     return shared
 

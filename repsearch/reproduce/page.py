@@ -63,7 +63,11 @@ def minutes(experiments: str) -> float:
 def counted(found: Sequence[Claim]) -> str:
     """How many claims have each verdict."""
     verdicts = Counter(claim.found.verdict for claim in found)
-    return ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+
+    def said(verdict: str) -> str:
+        return verdict.removesuffix("s") if verdict in (HOLDS, FAILS) and verdicts[verdict] > 1 else verdict
+
+    return ", ".join(f"{verdicts[verdict]} {said(verdict)}" for verdict in VERDICTS if verdicts[verdict])
 
 
 def by_chance(found: Sequence[Claim]) -> float:
@@ -90,7 +94,7 @@ def images_of(data: str) -> str:
         f"**a part**, {train:,} of {all_train:,} training and {test:,} of {all_test:,} test images")
     taken = read_records(f"training-{data}-book-search-based-*")[0]["images"]
     return (f"{NAMES[data]}: {part}; each seed trains on {taken['train']:,}, chooses its epoch on "
-            f"{taken['validation']:,}, and is tested on {taken['test']:,} that no other seed is")
+            f"{taken['validation']:,}, and is tested on {taken['test']:,} that no other seed uses")
 
 
 def page() -> str:

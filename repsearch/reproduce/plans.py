@@ -31,11 +31,13 @@ class Plan:
             records stale.
         setup: what (preset, variant, number of training images) compute; all of it is in the record.
         alone: whether a run measures the machine, and so needs all of it.
+        resumed: whether a run keeps what it has half done in its store, and not only searches, which others may use.
     """
 
     module: str
     setup: Callable[[Preset, str, int | None], Any]
     alone: bool = False
+    resumed: bool = False
 
 
 def _untrained(preset: Preset, _: str, __: int | None) -> untrained.Setup:
@@ -64,6 +66,6 @@ PLANS = {
     "gradients": Plan("repsearch.reproduce.gradients", gradients_setup),
     "untrained": Plan("repsearch.reproduce.untrained", _untrained),
     "training": Plan("repsearch.reproduce.trainings", _training),
-    "alternate": Plan("repsearch.reproduce.alternated", _alternate),
+    "alternate": Plan("repsearch.reproduce.alternated", _alternate, resumed=True),
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),
 }

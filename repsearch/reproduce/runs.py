@@ -90,7 +90,7 @@ class Run:
         """
         run = import_module(self.plan.module).run
         if store is not None:
-            store = store / code_hash("repsearch.searching")
+            store = store / code_hash(self.plan.module if self.plan.resumed else "repsearch.searching")
         threads, start = torch.get_num_threads(), time.perf_counter()
         torch.set_num_threads(threads if self.plan.alone else 1)
         try:

@@ -46,7 +46,7 @@ def parameters_gain_little() -> Found:
     return Found(f"for 64 images at once the best of 32 steps gains {shown(shared)} %",
                  f"in activations {shown(own)} %; in parameters for one image {shown(gains('parameters'))} %",
                  [Contrast(paired({seed: gain / LITTLE for seed, gain in own.items()}, shared))],
-                 f"% below 1/{LITTLE} of activations'")
+                 f"% below 1/{LITTLE} of the gain in activations")
 
 
 def activations_gain() -> Found:

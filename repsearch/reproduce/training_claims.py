@@ -79,7 +79,7 @@ def no_gradient_in_the_body() -> Found:
              for part in ("head", "block2", "cross_entropy")}
     return Found(f"its gradient there has a norm of {max(found['head'].values()):g}",
                  f"regression {shown(found['block2'], 2)}; SGD's cross-entropy {shown(found['cross_entropy'], 2)}",
-                 [Contrast([1 - value for value in found["head"].values()], 1)], "1 less the norm", 0, exact=True)
+                 [Contrast([1 - value for value in found["head"].values()], 1)], "1 minus the norm", 0, exact=True)
 
 
 def capacity_helps() -> Found:
@@ -223,7 +223,7 @@ def crucial(variants: str | Sequence[str], base: str = "search-based") -> Found:
     reached = [shown(searched("cifar10", name, FEW), 2) for name in (base, variant)]
     return Found(f"{shown(ours)} %, without {shown(other)} %",
                  f"untrained body {shown(untrained)} %; block 0 {reached[0]} nats, without {reached[1]}",
-                 [Contrast(lost)], f"points beyond 1/{CRUCIAL}", open=nothing)
+                 [Contrast(lost)], f"points beyond 1/{CRUCIAL} of what training adds", open=nothing)
 
 
 def with_and_without(variant: str, base: str = "search-based") -> Found:

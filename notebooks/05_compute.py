@@ -119,7 +119,7 @@ Markdown("\n\n".join(f"**{NAMES[key]}**\n\n" + against(records, rivals, "search-
 # The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are not: beyond the
 # first step, from a quarter of the generations, no gain from one point to the next is sure. On CIFAR-100, with five images a
 # class, search-based training is not shown to be better than an untrained body, whatever the search; with few generations it
-# is worse. (Shares there look high: with so few images a class, targets that know nothing of it would have 20 %.)
+# is worse. (Shares there look high: with so few images a class, a fifth would be there if targets knew nothing of it.)
 
 # %% [markdown]
 # ## What the paper says, and what came out

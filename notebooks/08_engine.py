@@ -377,7 +377,7 @@ for network_name, reading in dict.fromkeys((r["network"], r["reading"]) for r in
 Markdown(markdown(["network, reading", "", "images/s", "times as fast"], rows))
 
 # %% [markdown]
-# The first row of each is how release 0.3 searched them, an image after the other on one core.
+# The first row of each is how the last release searched them, an image after the other on one core.
 #
 # **Summary.** The method gives the speed away: the network behind the searched layer is almost nothing, smoothing is
 # linear, noise is anonymous, normalisation commutes with pooling. `rs.search` uses the kernel wherever these hold,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,11 +16,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from repsearch import checks, ranks
-from repsearch.checks import InputError
+from repsearch import checks
 from repsearch.data import Dataset
-from repsearch.engine.shapes import layer_shapes
-from repsearch.learner import Learner, halves_of
+from repsearch.learner import Learner, check, halves_of
 from repsearch.moves import mean_of, moves
 from repsearch.networks import own_settings
 from repsearch.outlook import announce_rounds
@@ -80,9 +77,9 @@ def alternate(
     checks.instance("config", config, AlternateConfig, "give AlternateConfig.of(preset), or one of your own")
     seed, folder = checks.seed(seed), None if store is None else folder_path("store", store)
     with own_settings():
-        _check(network, model, data, config, {"watch": watch, "change": change})
+        check(network, model, data, config, {"watch": watch, "change": change})
         learner = Learner(model, data, config, seed, folder, progress)
-        if progress and ranks.rank() == 0:
+        if learner.speaks:
             announce_rounds(network, learner.searchable(), data, config)
         done = _run(network, learner, watch, change)
     return done
@@ -112,7 +109,7 @@ def _run(network: nn.Module, learner: Learner, watch: Watch | None, change: Chan
             weights = copy.deepcopy(model.state_dict())
         if watch is not None:
             watch(number, model)
-        if learner.progress and ranks.rank() == 0:
+        if learner.speaks:
             tqdm.write(done.last_line())
     model.load_state_dict(weights)
     return done
@@ -163,31 +160,3 @@ class _Halves:
         """Train each on its own half; what that cost, in F of an image."""
         return sum(learner.learn(number, of_some_images(targets, rows, learner.data.train))[2]
                    for rows, learner in zip(self.rows, self.learners, strict=True))
-
-
-def _check(
-    network: nn.Module, model: nn.Module, data: Dataset, config: AlternateConfig, called: dict[str, object]
-) -> None:
-    """`InputError` unless both networks can be searched, have layers of the same shapes, and the model can learn."""
-    for name, value in called.items():
-        if value is not None and not callable(value):
-            raise InputError(f"{name}: expected a function, found a {type(value).__name__}; give one, or None")
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError("model: has nothing to train; give what repsearch.learn_network makes, or call "
-                         "model.requires_grad_(True)")
-    first = layer_shapes(network, data.train, config.search)
-    blocks = [name for name in first if name != "logits"]
-    for name in config.learn.skip:
-        checks.one_of("skip", name, blocks)
-    if set(config.learn.skip) == set(blocks):
-        raise InputError(f"skip={config.learn.skip!r}: nothing is left to regress to; keep at least one block")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the model's statistics are fresh, and are calibrated before its search
-            own = layer_shapes(copy.deepcopy(model), data.train, config.search)
-    except InputError as error:
-        raise InputError(str(error).replace("network:", "model:")) from None
-    for name, shape in first.items():
-        if own[name] != shape:
-            raise InputError(f"model: its {name} is {own[name]} an image, the network's {shape}; build it of the same "
-                             "width, for the same images")

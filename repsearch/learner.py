@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 
-from repsearch import ranks
+from repsearch import checks, ranks
+from repsearch.checks import InputError
+from repsearch.engine.shapes import layer_shapes
 from repsearch.engine.threads import one_thread
 from repsearch.learning import Regression, learn
 from repsearch.networks import Network, activations, calibrate, device_of, layer_names, undisturbed
@@ -17,13 +20,13 @@ from repsearch.operators import image_generators, noisy
 from repsearch.populations import normalised
 from repsearch.remade import of_all_layers, remade, tensors_of
 from repsearch.searching import search
-from repsearch.store.reader import Targets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from repsearch.data import Dataset, Split
     from repsearch.rounds import AlternateConfig
+    from repsearch.store.reader import Targets
     from repsearch.training import History
 
 
@@ -48,6 +51,11 @@ class Learner:
         self.folder, self.progress = folder, progress
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained) if config.optimizer == "warm" and trained else None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process says how far it is: of several ranks the first, if any does."""
+        return self.progress and ranks.rank() == 0
 
     def learn(self, number: int, targets: Targets) -> tuple[History, float, float]:
         """Train for a round; of several ranks the first trains, and the others then read its checkpoint.
@@ -103,7 +111,8 @@ class Learner:
     def _judged_by(self, untrained: nn.Module, network: nn.Module, split: Split, number: int) -> Targets:
         """Search block by block, each with the untrained network's later blocks behind it."""
         config, device = self.config.search_of(number), device_of(network)
-        parts, start, judge = list[Targets](), None, cast(Network, copy.deepcopy(untrained).to(device))
+        parts: list[Targets] = []
+        start, judge = None, cast(Network, copy.deepcopy(untrained).to(device))
         own, theirs = cast(Network, network).blocks, judge.blocks
         for layer, name in enumerate(layer_names(network)):
             mixed = Network(cast(Network, network).stem, [*own[: layer + 1], *theirs[layer + 1 :]], judge.head)
@@ -127,3 +136,31 @@ def halves_of(data: Dataset) -> list[tuple[torch.Tensor, Dataset]]:
         rank[here] = torch.arange(int(here.sum())) + label  # of odd numbers of images one class's half gets more
     rows = [(rank % 2 == half).nonzero().flatten() for half in (0, 1)]
     return [(chosen, replace(data, train=data.train[chosen])) for chosen in rows]
+
+
+def check(
+    network: nn.Module, model: nn.Module, data: Dataset, config: AlternateConfig, called: dict[str, object]
+) -> None:
+    """`InputError` unless both networks can be searched, have layers of the same shapes, and the model can learn."""
+    for name, value in called.items():
+        if value is not None and not callable(value):
+            raise InputError(f"{name}: expected a function, found a {type(value).__name__}; give one, or None")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("model: has nothing to train; give what repsearch.learn_network makes, or call "
+                         "model.requires_grad_(True)")
+    first = layer_shapes(network, data.train, config.search)
+    blocks = [name for name in first if name != "logits"]
+    for name in config.learn.skip:
+        checks.one_of("skip", name, blocks)
+    if set(config.learn.skip) == set(blocks):
+        raise InputError(f"skip={config.learn.skip!r}: nothing is left to regress to; keep at least one block")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the model's statistics are fresh, and are calibrated before its search
+            own = layer_shapes(copy.deepcopy(model), data.train, config.search)
+    except InputError as error:
+        raise InputError(str(error).replace("network:", "model:")) from None
+    for name, shape in first.items():
+        if own[name] != shape:
+            raise InputError(f"model: its {name} is {own[name]} an image, the network's {shape}; build it of the same "
+                             "width, for the same images")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repsearch.config import SearchConfig
-from repsearch.data import Split
 from repsearch.networks import device_of, modes_kept, rest
 from repsearch.populations import own_activations
-from repsearch.store.reader import Targets
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
+    from repsearch.data import Split
+    from repsearch.store.reader import Targets
 
 
 @dataclass(frozen=True)

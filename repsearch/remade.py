@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from repsearch.data import Split
 from repsearch.store.files import content_hash
 from repsearch.store.manifest import shard_size
 from repsearch.store.reader import Targets
+
+if TYPE_CHECKING:
+    from repsearch.data import Split
 
 
 def remade(targets: Targets, tensors: dict[str, Tensor], split: Split) -> Targets:

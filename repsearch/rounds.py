@@ -10,10 +10,10 @@ from repsearch import checks
 from repsearch.checks import InputError
 from repsearch.config import LearnConfig, SearchConfig
 from repsearch.measure import between_class_share
-from repsearch.moves import Move
 
 if TYPE_CHECKING:
     from repsearch.data import Split
+    from repsearch.moves import Move
     from repsearch.presets import Preset
     from repsearch.store.reader import Targets
     from repsearch.training import History
@@ -43,8 +43,8 @@ class AlternateConfig:
 
     Example:
         >>> from repsearch import presets
-        >>> AlternateConfig.of(presets.book("cifar10")).generations
-        (12, 8, 8, 4)
+        >>> AlternateConfig.of(presets.book("cifar10")).epochs
+        8
     """
 
     search: SearchConfig

@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repsearch.config import LayerSearch
 from repsearch.engine.tail import leaves
 from repsearch.networks import check_network, rest
 from repsearch.operators import normalise, pooling_matrix, smooth
+
+if TYPE_CHECKING:
+    from repsearch.config import LayerSearch
 
 Runs = Callable[[int], None]
 """Runs a number of generations."""

@@ -6,21 +6,24 @@ import copy
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from repsearch.airbench import search_network
 from repsearch.bench.contestants import LIBRARIES, Runs
-from repsearch.config import SearchConfig
-from repsearch.data import Dataset, Split
 from repsearch.engine.kernel_engine import KernelEngine, kernel_parents
 from repsearch.engine.shapes import layer_shapes
 from repsearch.engine.tail import without_identities
 from repsearch.operators import image_generators, select
 from repsearch.populations import initial_population, propagate
-from repsearch.presets import Preset
 from repsearch.reference import evaluate, search_layer
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
+    from repsearch.data import Dataset, Split
+    from repsearch.presets import Preset
 
 
 def contestants_by_layer(preset: Preset, data: Dataset) -> list[dict[str, tuple[int, Runs]]]:

@@ -6,7 +6,7 @@ import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,16 +14,17 @@ from torch import nn
 from repsearch import presets
 from repsearch.airbench import learn_network
 from repsearch.bench.contestants import LIBRARIES
-from repsearch.config import SearchConfig
-from repsearch.data import Dataset, Split
 from repsearch.engine.choice import choose
 from repsearch.engine.conv_engine import ConvEngine
 from repsearch.engine.shapes import layer_shapes
 from repsearch.fitting import fit
 from repsearch.methods.backprop import Backprop
 from repsearch.networks import Network, calibrate
-from repsearch.operators import image_generators
 from repsearch.populations import initial_population, propagate
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
+    from repsearch.data import Dataset, Split
 
 LITERAL: dict[str, Any] = {"noise": "pixel", "blurred": "child"}
 OLD = "torch engine, one core"
@@ -91,7 +92,7 @@ def _libraries(network: Network, config: SearchConfig, image: Split, seconds: fl
     for name, library in LIBRARIES.items():
         if importlib.util.find_spec(name.lower()) is None:
             continue
-        took, generators = 0.0, image_generators(0, [0])
+        took, generators = 0.0, [torch.Generator().manual_seed(0)]
         with torch.no_grad():
             population = initial_population(network, image.images, config, generators)
             for layer, schedule in enumerate(config.schedule[:-1]):

@@ -6,6 +6,7 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repsearch.airbench import learn_network, search_network
 from repsearch.alternating import alternate
@@ -15,7 +16,9 @@ from repsearch.cli.training import write_weights
 from repsearch.config import as_dict
 from repsearch.evaluation import accuracy
 from repsearch.reproduce.records import record, write_record
-from repsearch.rounds import Rounds
+
+if TYPE_CHECKING:
+    from repsearch.rounds import Rounds
 
 
 def add_commands(commands: Commands) -> None:

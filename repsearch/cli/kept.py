@@ -11,14 +11,16 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsearch.checks import InputError, own_path
-from repsearch.data import Dataset
 from repsearch.presets import PRESETS, Preset
 from repsearch.sources import default_root
 from repsearch.store.files import printable, read_small
 from repsearch.store.manifest import COMMAND
+
+if TYPE_CHECKING:
+    from repsearch.data import Dataset
 
 LARGEST = 2**16
 """Bytes of the file."""

@@ -6,7 +6,7 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 from torch import nn
@@ -17,9 +17,11 @@ from repsearch.cli.common import Loaded, check_files, file_name, settings_of
 from repsearch.config import FitConfig, as_dict
 from repsearch.evaluation import accuracy
 from repsearch.fitting import fit
-from repsearch.method import Method
 from repsearch.reproduce.records import record, write_record
 from repsearch.store.files import write_whole
+
+if TYPE_CHECKING:
+    from repsearch.method import Method
 
 
 def add_training_options(sub: argparse.ArgumentParser) -> None:

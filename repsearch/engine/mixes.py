@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from repsearch.config import SearchConfig
-from repsearch.data import Split
 from repsearch.engine.compiling import run
-from repsearch.engine.conv_kernel import Net, Work
 from repsearch.engine.draws import Banks, draw, tiles, unpack
 from repsearch.engine.kernel import LANES, Array
 from repsearch.engine.mix_kernel import search_mixes
 from repsearch.engine.mix_layer import Behind, Layer, Pool, Room
 from repsearch.operators import pooling_matrix
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
+    from repsearch.data import Split
+    from repsearch.engine.conv_kernel import Net, Work
 
 
 class Mixes:

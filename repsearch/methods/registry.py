@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from repsearch.method import Method
+if TYPE_CHECKING:
+    from repsearch.method import Method
 
 
 def names() -> list[str]:

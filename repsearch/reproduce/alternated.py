@@ -7,23 +7,25 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
 from repsearch.airbench import learn_network, search_network
 from repsearch.alternating import alternate
 from repsearch.config import FitConfig, as_dict
-from repsearch.data import Dataset
 from repsearch.engine.conv_engine import ConvEngine
 from repsearch.evaluation import logits, share_correct
 from repsearch.fitting import fit
 from repsearch.methods.backprop import Backprop
 from repsearch.reproduce import controls
-from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.targets import Searched
-from repsearch.rounds import AlternateConfig
-from repsearch.store.reader import Targets
+
+if TYPE_CHECKING:
+    from repsearch.data import Dataset
+    from repsearch.reproduce.samples import Sample
+    from repsearch.rounds import AlternateConfig
+    from repsearch.store.reader import Targets
 
 ENGINES = (ConvEngine,)
 """Loaded by name, where a search needs them; named here, since their code, too, is what made these records."""

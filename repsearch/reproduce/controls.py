@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,11 @@ from repsearch.engine.threads import one_thread
 from repsearch.networks import activations, rest
 from repsearch.populations import normalised, own_activations
 from repsearch.remade import remade, tensors_of
-from repsearch.rounds import AlternateConfig
 from repsearch.searching import search
 from repsearch.store.reader import Targets
+
+if TYPE_CHECKING:
+    from repsearch.rounds import AlternateConfig
 
 Change = Callable[[int, nn.Module, Targets], Targets]
 

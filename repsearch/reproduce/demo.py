@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repsearch.airbench import learn_network, search_network
 from repsearch.config import as_dict
-from repsearch.data import Dataset
 from repsearch.evaluation import accuracy
 from repsearch.fitting import fit
 from repsearch.learning import learn
 from repsearch.methods.backprop import Backprop
-from repsearch.presets import Preset
 from repsearch.reproduce.records import Record, record
 from repsearch.searching import search
+
+if TYPE_CHECKING:
+    from repsearch.data import Dataset
+    from repsearch.presets import Preset
 
 
 def demo(data: Dataset, preset: Preset, seed: int = 0, store: Path | None = None, progress: bool = True) -> Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import seaborn as sns
@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from repsearch.reproduce.records import Record
 from repsearch.reproduce.training_claims import SEARCH_BASED
 from repsearch.reproduce.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.records import Record
 
 COLOURS = dict(zip(
     ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained body", "parameters", "activations"),

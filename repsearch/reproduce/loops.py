@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from repsearch.presets import Preset
 from repsearch.reproduce.alternated import Control, Setup
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.trials import CHOSEN
 from repsearch.reproduce.variant import CHOOSING, TEST_PARTS, setting
 from repsearch.rounds import AlternateConfig
+
+if TYPE_CHECKING:
+    from repsearch.presets import Preset
 
 Reading = Callable[[AlternateConfig], AlternateConfig]
 

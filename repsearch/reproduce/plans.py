@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsearch import checks
 from repsearch.bench.benchmark import Bench
-from repsearch.presets import Preset
 from repsearch.reproduce import untrained
 from repsearch.reproduce.loops import LOOPS
 from repsearch.reproduce.search_plans import (
@@ -20,6 +19,9 @@ from repsearch.reproduce.search_plans import (
     search_setup,
 )
 from repsearch.reproduce.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from repsearch.presets import Preset
 
 
 @dataclass(frozen=True)

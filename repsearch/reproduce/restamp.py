@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsearch.reproduce.provenance import code_hash
 from repsearch.reproduce.records import CIRCUMSTANCES, Record, as_written, write_record
 from repsearch.reproduce.runner import in_processes
-from repsearch.reproduce.runs import Run
 from repsearch.version import __version__
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.runs import Run
 
 
 def restamp(

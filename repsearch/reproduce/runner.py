@@ -7,13 +7,16 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
 from repsearch.reproduce.catalogue import EXPERIMENTS
 from repsearch.reproduce.records import read_record, write_record
-from repsearch.reproduce.runs import Run
 from repsearch.sources import read
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.runs import Run
 
 
 def reproduce(

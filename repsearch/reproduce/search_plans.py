@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsearch import checks
-from repsearch.config import SearchConfig
-from repsearch.presets import Preset
 from repsearch.reproduce import diversity, gradients, perturbation, scaling, searches
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.variant import generations, population, without_explorers
+
+if TYPE_CHECKING:
+    from repsearch.config import SearchConfig
+    from repsearch.presets import Preset
 
 READINGS: dict[str, dict[str, Any]] = {
     "child": {"blurred": "child", "noise": "pixel"},  # the literal one

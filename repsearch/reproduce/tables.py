@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsearch.reproduce.intervals import interval
-from repsearch.reproduce.records import Record
 from repsearch.reproduce.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.records import Record
 
 
 def mean_std(values: Sequence[float], digits: int = 1) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from repsearch.config import FitConfig, LearnConfig, SearchConfig
-from repsearch.presets import Preset
 from repsearch.reproduce.samples import Sample, Seeded
 from repsearch.reproduce.targets import Searched
 from repsearch.reproduce.trainings import Setup
+
+if TYPE_CHECKING:
+    from repsearch.presets import Preset
 
 MEASURED = 300
 """Validation images whose distance to their targets, and whose entropies, are followed through a training."""

@@ -4,8 +4,8 @@ read them here."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from repsearch.reproduce.samples import Seeded
 from repsearch.reproduce.trials import CHOSEN, PLAIN, TUNING
 from repsearch.reproduce.variant import (
     Variant,
@@ -18,6 +18,9 @@ from repsearch.reproduce.variant import (
     without_blur,
     without_explorers,
 )
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.samples import Seeded
 
 SHARES = (0.25, 2)
 STEPS = setting(epochs=80)

@@ -112,7 +112,8 @@ def test_the_page_counts_its_verdicts_and_what_chance_gives() -> None:
     counts = Counter(claim.found.verdict for claim in papers)
     assert f"**{len(papers)} claims of the paper, at our size: " in whole
     for verdict, count in counts.items():
-        assert f"{count} {verdict}" in whole and whole.count(f"**{verdict}**") >= count
+        said = {"holds": "hold", "fails": "fail"}.get(verdict, verdict) if count > 1 else verdict
+        assert f"{count} {said}" in whole and whole.count(f"**{verdict}**") >= count
     by_means = [claim.found for claim in papers if claim.found.contrasts and not claim.found.exact]
     assert page.by_chance(papers) == pytest.approx(0.025 * sum(judged.sides for judged in by_means))
 

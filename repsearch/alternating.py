@@ -81,8 +81,7 @@ def alternate(
         learner = Learner(model, data, config, seed, folder, progress)
         if learner.speaks:
             announce_rounds(network, learner.searchable(), data, config)
-        done = _run(network, learner, watch, change)
-    return done
+        return _run(network, learner, watch, change)
 
 
 def _run(network: nn.Module, learner: Learner, watch: Watch | None, change: Change | None) -> Rounds:

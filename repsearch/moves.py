@@ -55,7 +55,7 @@ def moves(
         for block, H in enumerate(layers):
             name = f"block{block}"
             if H is not None and name in targets.layers:
-                downhill = -_gradient(network, block, H, labels)
+                downhill = -gradient_at(network, block, H, labels)
                 moved = targets.read(name, 0, len(some)).to(H) - H
                 found[name] = Move(
                     float((moved.flatten(1).norm(dim=1) / H.flatten(1).norm(dim=1)).mean()),
@@ -71,7 +71,7 @@ def mean_of(parts: Sequence[dict[str, Move]]) -> dict[str, Move]:
             for name in (parts[0] if parts else ())}
 
 
-def _gradient(network: nn.Module, block: int, H: Tensor, labels: Tensor) -> Tensor:
+def gradient_at(network: nn.Module, block: int, H: Tensor, labels: Tensor) -> Tensor:
     """Of each image's cross-entropy by its activations H (B, C, H, W) of a block."""
     with torch.enable_grad():
         at = H.detach().requires_grad_()

@@ -1,4 +1,7 @@
-"""The command line: python -m repsearch demo | search | learn | alternate | fit | targets | reproduce | claims | ..."""
+"""The command line: python -m repsearch COMMAND.
+
+Commands are demo, search, targets, learn, alternate, fit, reproduce, claims and bench.
+"""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repsearch import measure
 from repsearch.data import Dataset, Split
 from repsearch.engine.threads import one_thread
-from repsearch.networks import activations, rest
+from repsearch.moves import gradient_at
+from repsearch.networks import activations
 from repsearch.populations import normalised, own_activations
 from repsearch.remade import remade, tensors_of
 from repsearch.searching import search
@@ -90,9 +90,7 @@ def stepped(
 
 
 def _step(network: nn.Module, block: int, H: Tensor, labels: Tensor, found: Tensor) -> Tensor:
-    at = H.detach().requires_grad_()
-    loss = F.cross_entropy(rest(network, block, at), labels, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, at)
+    gradient = gradient_at(network, block, H, labels)
     length = (found - H).flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
     step: Tensor = H - length[:, None, None, None] * gradient
     return step

@@ -68,13 +68,13 @@ def alternate(
         >>> from dataclasses import replace
         >>> from repsearch import learn_network, load, presets, search_network
         >>> data, preset = load("digits", train=40, validation=20, test=20), presets.smoke("digits")
-        >>> config = AlternateConfig.of(replace(preset, learn=replace(preset.learn, epochs=2)), rounds=2)
+        >>> config = replace(preset.alternate, rounds=2, epochs=2)
         >>> rounds = alternate(search_network(data, preset), learn_network(data, preset), data, config, progress=False)
         >>> len(rounds)
         2
     """
     checks.instance("data", data, Dataset, "give what repsearch.load returns, not one of its splits")
-    checks.instance("config", config, AlternateConfig, "give AlternateConfig.of(preset), or one of your own")
+    checks.instance("config", config, AlternateConfig, "give a preset's .alternate, or one of your own")
     seed, folder = checks.seed(seed), None if store is None else folder_path("store", store)
     with own_settings():
         check(network, model, data, config, {"watch": watch, "change": change})

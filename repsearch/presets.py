@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from repsearch import checks
 from repsearch.config import FitConfig, LayerSearch, LearnConfig, SearchConfig, split_population
-
-if TYPE_CHECKING:
-    from repsearch.rounds import AlternateConfig
+from repsearch.rounds import AlternateConfig
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,22 @@ class Preset:
 
     @property
     def alternate(self) -> AlternateConfig:
-        """How search and learning take turns; see `repsearch.alternate`."""
-        of: Callable[[Preset], AlternateConfig] = import_module("repsearch.rounds").AlternateConfig.of
-        return of(self)
+        """How search and learning take turns; see `repsearch.alternate`.
+
+        Later rounds have about half the epochs, and of the generations a third at the first layer, all at the last, and
+        half at those between, in multiples of four, so that they can be shared out among more rounds.
+        """
+        last = len(self.search.schedule) - 1
+        counts = tuple(_fourfold(row.generations / (3 if layer == 0 else 1 if layer == last else 2))
+                       for layer, row in enumerate(self.search.schedule))
+        return AlternateConfig(
+            self.search, replace(self.learn, weight_decay=5e-3), rounds=3, generations=counts,
+            epochs=_fourfold(self.learn.epochs / 2), input_noise=0.1)
+
+
+def _fourfold(number: float) -> int:
+    """The nearest multiple of four, at least four."""
+    return max(4, 4 * round(number / 4))
 
 
 def smoke(data: str = "digits") -> Preset:

@@ -14,7 +14,6 @@ from repsearch.measure import between_class_share
 if TYPE_CHECKING:
     from repsearch.data import Split
     from repsearch.moves import Move
-    from repsearch.presets import Preset
     from repsearch.store.reader import Targets
     from repsearch.training import History
 
@@ -43,16 +42,16 @@ class AlternateConfig:
 
     Example:
         >>> from repsearch import presets
-        >>> AlternateConfig.of(presets.book("cifar10")).epochs
+        >>> replace(presets.book("cifar10").alternate, rounds=5).learn_of(1).epochs
         8
     """
 
     search: SearchConfig
     learn: LearnConfig
-    rounds: int = 3
-    generations: tuple[int, ...] = (12, 8, 8, 4)
-    epochs: int = 8
-    input_noise: float = 0.1
+    rounds: int
+    generations: tuple[int, ...]
+    epochs: int
+    input_noise: float
     pull: float = 0.0
     normalise: bool = True
     judges: Literal["trained", "untrained"] = "trained"
@@ -80,17 +79,6 @@ class AlternateConfig:
             raise InputError("judges='untrained': has nothing to judge without generations; give some")
         object.__setattr__(self, "generations", tuple(self.generations))
 
-    @staticmethod
-    def of(preset: Preset, rounds: int = 3) -> AlternateConfig:
-        """That of a preset: weight decay as was best for either side; later rounds of about half the epochs, with a
-        third of the generations at the first layer, all at the last, and half at those between. All are multiples of
-        four, so that they can be shared out among more rounds."""
-        last = len(preset.search.schedule) - 1
-        counts = tuple(fourfold(row.generations / (3 if layer == 0 else 1 if layer == last else 2))
-                       for layer, row in enumerate(preset.search.schedule))
-        return AlternateConfig(preset.search, replace(preset.learn, weight_decay=5e-3), rounds, counts,
-                               fourfold(preset.learn.epochs / 2))
-
     def search_of(self, number: int) -> SearchConfig:
         """How a round searches."""
         if number == 0:
@@ -103,11 +91,6 @@ class AlternateConfig:
     def learn_of(self, number: int) -> LearnConfig:
         """How a round trains."""
         return self.learn if number == 0 else replace(self.learn, epochs=self.epochs)
-
-
-def fourfold(number: float) -> int:
-    """The nearest multiple of four, at least four."""
-    return max(4, 4 * round(number / 4))
 
 
 @dataclass(frozen=True)

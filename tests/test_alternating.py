@@ -25,7 +25,7 @@ from repsearch.rounds import AlternateConfig
 
 @pytest.fixture(scope="module")
 def config(preset: Preset) -> AlternateConfig:
-    return replace(AlternateConfig.of(preset), generations=(2, 1, 1, 1), epochs=2)
+    return replace(preset.alternate, generations=(2, 1, 1, 1), epochs=2)
 
 
 def run(
@@ -108,7 +108,7 @@ data, smoke = rs.load("digits", train=20, validation=20, test=40), rs.presets.sm
 schedule = tuple(replace(row, generations=n) for row, n in zip(smoke.search.schedule, (3, 2, 2, 2)))
 preset = replace(smoke, width=8, search=replace(smoke.search, schedule=schedule, shard=4, **split_population(20, 4)),
                  learn=replace(smoke.learn, epochs=3, batch=10))
-config = replace(rs.AlternateConfig.of(preset), generations=(2, 1, 1, 1), epochs=2)
+config = replace(preset.alternate, generations=(2, 1, 1, 1), epochs=2)
 model = rs.learn_network(data, preset)
 rs.alternate(rs.search_network(data, preset), model, data, config, store=sys.argv[1], progress=False)
 torch.save(model.state_dict(), sys.argv[2])

@@ -24,7 +24,7 @@ from repsearch.reproduce.targets import Searched
 if TYPE_CHECKING:
     from repsearch.data import Dataset
     from repsearch.reproduce.samples import Sample
-    from repsearch.rounds import AlternateConfig
+    from repsearch.rounds import AlternateConfig, Round
     from repsearch.store.reader import Targets
 
 ENGINES = (ConvEngine,)
@@ -60,9 +60,10 @@ def run(setup: Setup, seed: int, root: str | None = None, store: Path | None = N
     """Search and learn in turn; interrupted, it goes on from what `store` has of it.
 
     Returns:
-        `engines` that searched; `rounds`, see `repsearch.rounds.Round`; `test`, the accuracy after each, in 0..1;
-        `best`, the number of that which did best on the validation images; `spent`, in F, all rounds, their searches,
-        and what a control cost.
+        `engines` that searched; `rounds`, see `repsearch.rounds.Round`, of whose history only `validation_accuracy` of
+        every epoch stays, and of the epoch that was kept `train_accuracy` and `errors`, by part; `test`, the accuracy
+        after each round, in 0..1; `best`, the number of that which did best on the validation images; `spent`, in F,
+        all rounds, their searches, and what a control cost.
     """
     data, tests = setup.sample.load(root, seed), list[float]()
     folder = None if store is None else store / hashlib.sha256(
@@ -84,12 +85,24 @@ def run(setup: Setup, seed: int, root: str | None = None, store: Path | None = N
         search_network(data, Searched(setup.width, setup.alternate.search), seed), model, data, setup.alternate, seed,
         folder, progress=False, watch=watch, change=changed)
     found = {
-        "images": setup.sample.counts(data), "engines": engines, "rounds": [one.summary() for one in rounds],
+        "images": setup.sample.counts(data), "engines": engines, "rounds": [_said(one) for one in rounds],
         "test": tests, "best": rounds.best, "spent": sum(one.spent for one in rounds) + teaching,
     }
     if folder is not None:
         shutil.rmtree(folder)  # of many runs they would fill the disk
     return found
+
+
+def _said(one: Round) -> dict[str, Any]:
+    """A round as a record holds it."""
+    history = one.history
+    kept: int = history.best_epoch
+    return {
+        **{name: value for name, value in one.summary().items() if name != "history"},
+        "validation_accuracy": history.validation_accuracy, "best_epoch": kept,
+        "train_accuracy": history.train_accuracy[kept],
+        "errors": {part: losses[kept] for part, losses in history.parts.items()},
+    }
 
 
 def _change(setup: Setup, data: Dataset, seed: int) -> tuple[controls.Change | None, float]:

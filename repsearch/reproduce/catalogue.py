@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
+from repsearch.reproduce.loop_trials import LOOP_TRIALS, RIVAL_TRIALS
+from repsearch.reproduce.loops import LOOPS, RIVALS
 from repsearch.reproduce.runs import Run
 from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
 from repsearch.reproduce.trials import TUNING
@@ -26,8 +28,8 @@ class Experiment:
         preset: run at this preset, which is then part of the book's experiments.
         seeds: use only the first so many seeds.
         main: variants that a verdict rests on, which use more, `MAIN_SEEDS`.
-        train: training images at the book preset, where many variants are compared, of which the order matters and not
-            the height.
+        train: training images at the book preset, if not the preset's number.
+        first: the first seed that is used: settings were chosen with those before it.
     """
 
     section: str
@@ -39,12 +41,14 @@ class Experiment:
     seeds: int = 3
     main: tuple[str, ...] = ()
     train: int | None = None
+    first: int = 0
 
     def runs(self, preset: str, seeds: Sequence[int]) -> list[Run]:
         """All runs, in order; none where the experiment is one of another preset."""
         if self.preset and preset not in (self.preset, "book"):
             return []
         preset = self.preset or preset
+        seeds = [seed for seed in seeds if preset != "book" or seed >= self.first]
         return [Run(self.kind, data, preset, variant, seed, self.train if preset == "book" else None)
                 for data in (("digits",) if preset == "smoke" else self.data)
                 for seed in seeds for variant in self.variants
@@ -52,7 +56,7 @@ class Experiment:
 
 
 MAIN_SEEDS = 5
-ALL_SEEDS = tuple(range(MAIN_SEEDS))
+ALL_SEEDS = tuple(range(8))
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
 MAIN = ("search-based", "slow-head", "sgd2", "sgd4", "untrained-body", "untrained-slow-head", "other", "class-means",
         "search-tuned", "sgd-tuned", "untrained-tuned", "class-means-tuned")
@@ -97,6 +101,21 @@ EXPERIMENTS = {
                             tuple(EXPLORERS)),
     "gradients": Experiment("4.2", "which terms of the loss reach the body", "gradients", ("cifar10",),
                             ("first-step",)),
+    "turns": Experiment("6", "search and learning in turn", "alternate", ALL,
+                         ("loop", "once-long", "first-targets", "means"), seeds=5, first=3),
+    "turns-rivals": Experiment("6", "SGD with what a practitioner adds", "rival", ALL, tuple(RIVALS), seeds=5, first=3),
+    "turns-500": Experiment("6", "search and learning in turn, with controls, at 500 images", "alternate", ("cifar10",),
+                            tuple(LOOPS), train=500, seeds=5, first=3),
+    "turns-500-rivals": Experiment("6", "SGD at 500 images", "rival", ("cifar10",), tuple(RIVALS), train=500, seeds=5,
+                                   first=3),
+    "turns-8000": Experiment("6", "search and learning in turn, at 8,000 images", "alternate", ("cifar10",),
+                             ("loop", "once"), train=8000, seeds=5, first=3),
+    "turns-8000-rivals": Experiment("6", "SGD at 8,000 images", "rival", ("cifar10",), tuple(RIVALS), train=8000,
+                                    seeds=5, first=3),
+    "turns-tuning": Experiment("6", "settings of the loop, chosen on validation images", "alternate", ("cifar10",),
+                               tuple(LOOP_TRIALS), seeds=1),
+    "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
+                                      tuple(RIVAL_TRIALS), seeds=1),
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),
                         ("all",), preset="paper", seeds=1),
 }

@@ -10,6 +10,7 @@ from repsearch.reproduce import model_claims as models
 from repsearch.reproduce import own_claims as own
 from repsearch.reproduce import search_claims as searched
 from repsearch.reproduce import training_claims as trained
+from repsearch.reproduce import turn_claims as turns
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.records import Record, read_records
 
@@ -188,7 +189,16 @@ def _section_6(paper: Record) -> list[Claim]:
     return [
         Claim("6", "Search-based training trails SGD", f"by {min(behind):.1f} to {max(behind):.1f} points",
               "table1 table2", trained.trails_sgd),
-        Claim("6", "Letting search and learning inform each other would be better", "left open", None, Found.untried),
+        *(Claim("6", f"Letting search and learning inform each other is better: {NAMES[data]}", "left open", "turns",
+                partial(turns.turns_help, data)) for data in NAMES),
+        Claim("6", "It is the later searches that help: CIFAR-10, 500 images", "", "turns-500",
+              turns.later_searches_count, ours=True),
+        *(Claim("6", f"The gap to SGD closes: {NAMES[data]}", "left open", "turns turns-rivals",
+                partial(turns.gap_closes, data)) for data in NAMES),
+        *(Claim("6", f"Search and learning in turn get ahead of SGD: {NAMES[data]}", "", "turns turns-rivals",
+                partial(turns.overtakes, data), ours=True) for data in NAMES),
+        *(Claim("6", f"They do with {train:,} images: CIFAR-10", "", f"turns-{train} turns-{train}-rivals",
+                partial(turns.overtakes, "cifar10", train), ours=True) for train in (500, 8000)),
         Claim("6", "Diverse representations give diverse models", "left open", None, Found.untried),
     ]
 

@@ -36,7 +36,7 @@ def search_curves(records: Sequence[Record]) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(layers), figsize=(9, 2.9), sharey=True)
         for ax, layer in zip(axes, layers, strict=True):
-            _line(ax, [record["cross_entropy"][layer] for record in records], COLOURS.get(layer, "C0"), layer)
+            ranged_line(ax, [record["cross_entropy"][layer] for record in records], COLOURS.get(layer, "C0"), layer)
             ax.set(title=layer, xlabel="generation")
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes[0].set_ylim(bottom=0)  # of all panels, once all are drawn
@@ -49,7 +49,7 @@ def learning_curves(records: Sequence[Record]) -> Figure:
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(6.4, 3.4))
         for name in ("SGD", "search-based", "untrained body"):
-            _line(ax, [_percent(record["validation_accuracy"][name]) for record in records], COLOURS[name], name)
+            ranged_line(ax, [_percent(record["validation_accuracy"][name]) for record in records], COLOURS[name], name)
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
         ax.legend(loc="lower right")
@@ -132,8 +132,8 @@ def figure2(records: Sequence[Record]) -> Figure:
                              if (p["block"], p["population"]) == (block, size)] for size in sizes}
             colour, label = COLOURS[f"block{block}"], f"block {block}"
             ends = np.array([[curve[-1] for curve in curves[size]] for size in sizes]).T
-            _line(axes[0], ends, colour, label, sizes, marker=True)
-            _line(axes[1], curves[sizes[-1]], colour, label)
+            ranged_line(axes[0], ends, colour, label, sizes, marker=True)
+            ranged_line(axes[1], curves[sizes[-1]], colour, label)
         axes[0].set(xscale="log", xlabel="population", ylabel="cross-entropy of the best, nats", ylim=(0, None))
         _ticks(axes[0], sizes)
         axes[1].set(xlabel=f"generation (population {sizes[-1]})")
@@ -159,7 +159,7 @@ def figure3(records: Sequence[Record]) -> Figure:
                 whole = {count: values for count, values in rows.items() if None not in values}
                 if whole:
                     colour = COLOURS[f"block{block}" if kind == "solutions" else "untrained body"]
-                    _line(ax, np.array(list(whole.values())).T, colour, label, list(whole), line, marker=True)
+                    ranged_line(ax, np.array(list(whole.values())).T, colour, label, list(whole), line, marker=True)
             ax.set(title=f"block {block}", xlabel="independent runs", xscale="log", yscale="log")
             _ticks(ax, counts)
             ax.set_yticks(counts, [str(count) for count in counts])
@@ -185,7 +185,7 @@ def figure4(records: Sequence[Record]) -> Figure:
             sizes = sorted({size for size, _ in sized})
             for row, value in enumerate(values):
                 seeds = np.array([[value(r) for at, r in sized if at == size] for size in sizes]).T
-                _line(axes[row, column], seeds, COLOURS["search-based"], "", sizes, marker=True)
+                ranged_line(axes[row, column], seeds, COLOURS["search-based"], "", sizes, marker=True)
             axes[1, column].set(xscale="log", xlabel=axis if axis == "population" else "generations of block 0")
             _ticks(axes[1, column], sizes)
         axes[0, 0].set_ylabel("validation accuracy, %")
@@ -243,7 +243,7 @@ _BAND: dict[str, Any] = {"estimator": "mean", "errorbar": ("pi", 100), "err_kws"
 """The mean over seeds, and as a band the range of all of them."""
 
 
-def _line(
+def ranged_line(
     ax: Axes, seeds: Any, colour: Any, label: str, xs: Sequence[float] | None = None, style: str = "-",
     marker: bool = False,
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from repsearch.reproduce import rivals
 from repsearch.reproduce.alternated import Control, Setup
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.trials import CHOSEN
@@ -39,12 +40,50 @@ class Loop:
 
     def setup(self, preset: Preset, train: int | None = None) -> Setup:
         """All that this way does at a preset, with `train` training images if not the preset's number."""
-        validation = preset.validation if self.tested else CHOOSING
-        sample = Sample(preset.data, train or preset.train, validation, preset.test, TEST_PARTS[preset.name])
+        sample = _sample(preset, train, self.tested)
         teacher = CHOSEN["sgd"].variant("sgd", "teacher").setup(preset).fit
         config = self.reading(preset.alternate) if self.reading else preset.alternate
         return Setup(sample, self.width or preset.width, self.groups or preset.groups, config, teacher, self.control,
                      self.tested, preset.statistics)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """SGD with what a practitioner adds.
+
+    Args:
+        what: in a few words, for tables.
+        groups: ConvGroups a block.
+        rate: learning rate as a share of the preset's.
+        decay: weight decay.
+        smoothing, dropout: see `repsearch.reproduce.rivals.Regularised`.
+        epochs: if not as many as the loop has in all.
+        tested: as in `Loop`.
+    """
+
+    what: str
+    groups: int = 1
+    rate: float = 3
+    decay: float = 5e-3
+    smoothing: float = 0.0
+    dropout: float = 0.0
+    epochs: int | None = None
+    tested: bool = True
+
+    def setup(self, preset: Preset, train: int | None = None) -> rivals.Setup:
+        """All that it does at a preset, with `train` training images if not the preset's number."""
+        loop = preset.alternate
+        epochs = self.epochs or loop.learn.epochs + (loop.rounds - 1) * loop.epochs
+        fit = replace(preset.baseline, learning_rate=self.rate * preset.baseline.learning_rate,
+                      weight_decay=self.decay, epochs=epochs)
+        return rivals.Setup(_sample(preset, train, self.tested), preset.width, self.groups, fit, self.smoothing,
+                            self.dropout, self.tested, preset.statistics)
+
+
+def _sample(preset: Preset, train: int | None, tested: bool) -> Sample:
+    """Images: what is tested has its own part of the test images, what isn't more to choose on."""
+    validation = preset.validation if tested else CHOOSING
+    return Sample(preset.data, train or preset.train, validation, preset.test, TEST_PARTS[preset.name])
 
 
 def rounds(count: int) -> Reading:
@@ -95,4 +134,9 @@ LOOPS = {
     "warm": Loop("the optimizer keeps its momentum", setting(optimizer="warm")),
     "last": Loop("the last epoch's weights go on", last_weights),
     "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),
+}
+
+RIVALS = {
+    "sgd-everything": Rival("SGD, the loop's epochs", smoothing=0.2),
+    "sgd-budget": Rival("SGD, the loop's whole cost", smoothing=0.2, epochs=316),
 }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.reproduce import untrained
-from repsearch.reproduce.loops import LOOPS
+from repsearch.reproduce.loop_trials import LOOP_TRIALS, RIVAL_TRIALS
+from repsearch.reproduce.loops import LOOPS, RIVALS
 from repsearch.reproduce.search_plans import (
     diversity_setup,
     figure2_setup,
@@ -54,9 +55,16 @@ def _training(preset: Preset, variant: str, train: int | None) -> Any:
     return VARIANTS[variant].setup(preset, train)
 
 
+def _rival(preset: Preset, variant: str, train: int | None) -> Any:
+    known = {**RIVALS, **RIVAL_TRIALS}
+    checks.one_of("variant", variant, known)
+    return known[variant].setup(preset, train)
+
+
 def _alternate(preset: Preset, variant: str, train: int | None) -> Any:
-    checks.one_of("variant", variant, LOOPS)
-    return LOOPS[variant].setup(preset, train)
+    known = {**LOOPS, **LOOP_TRIALS}
+    checks.one_of("variant", variant, known)
+    return known[variant].setup(preset, train)
 
 
 PLANS = {
@@ -69,5 +77,6 @@ PLANS = {
     "untrained": Plan("repsearch.reproduce.untrained", _untrained),
     "training": Plan("repsearch.reproduce.trainings", _training),
     "alternate": Plan("repsearch.reproduce.alternated", _alternate, resumed=True),
+    "rival": Plan("repsearch.reproduce.rivals", _rival),
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),
 }

@@ -89,6 +89,25 @@ def validated(data: str, variant: str, few: bool = False) -> Numbers:
     return each(training(data, variant, few), lambda r: 100 * r["validation_accuracy"][r["best_epoch"]])
 
 
+# --- section 6 --------------------------------------------------------------------------------------------------------
+
+
+def turned(data: str, way: str, train: int | None = None) -> Numbers:
+    """Test accuracy of the round whose best epoch is highest on validation images."""
+
+    def value(record: Any) -> float:
+        return 100 * record["test"][int(np.argmax([max(one["validation_accuracy"]) for one in record["rounds"]]))]
+
+    return each(f"alternate-{data}{f'-{train}' if train else ''}-book-{way}", value)
+
+
+def rival(data: str, train: int | None = None) -> Numbers:
+    """Of both kinds of SGD the one with the better mean on validation images."""
+    names = [f"rival-{data}{f'-{train}' if train else ''}-book-{kind}" for kind in ("sgd-everything", "sgd-budget")]
+    chosen_ = max(names, key=lambda name: together(each(name, lambda r: max(r["validation_accuracy"]))).mean())
+    return each(chosen_, lambda r: 100 * r["test_accuracy"])
+
+
 # --- sections 2 and 3 -------------------------------------------------------------------------------------------------
 
 

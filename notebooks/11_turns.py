@@ -1,0 +1,222 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Search and learning take turns
+#
+# **What you will see.** The paper searches an untrained network once, trains another on what was found, and stays behind SGD.
+# Its last section asks whether search and learning should inform each other. Here they do: the network that has learned is
+# searched in its turn, and learns on.
+#
+# **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** a minute on two CPU cores. Section 6 of the
+# paper {cite}`vegesna2025decoupling`, which leaves this open.
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("repsearch") is None:  # on Colab, say
+    source = "git+https://github.com/repsearch/repsearch"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+# %%
+import repsearch as rs
+
+preset, seed = rs.presets.named(), 0
+data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test,
+               seed=seed)
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
+      "this chapter takes about a minute")
+
+# %% [markdown]
+# ## The idea
+#
+# One search finds, for every image, activations that an *untrained* network labels correctly. There are very many of them, and
+# the search takes what its dice come upon. Nobody asks which of them a network could learn, so most of what is found is learned by
+# none: at the end of the training the [regression error](04_learning) is still most of the targets' variance.
+#
+# A network that has learned from such targets says something about the image, and something that a network can say. So search
+# *it*: start from its own activations, let its own later blocks judge. The new targets lie where the network can go, and on the
+# side of where it stands that helps its label. Then train on, and repeat:
+#
+# $$ \hat H_r \leftarrow \text{search from } H_{\theta_r}(x), \text{ judged by the later blocks of } \theta_r;
+#    \qquad \theta_{r+1} \leftarrow \text{regress } H_\theta(x) \text{ to } \hat H_r, \text{ from } \theta_r. $$
+#
+# Round 0 is the paper's method, to the last bit. There is still no classification gradient in the body.
+
+# %%
+network = rs.search_network(data, preset, seed=seed)
+model = rs.learn_network(data, preset, seed=seed)
+rounds = rs.alternate(network, model, data, preset.alternate, seed=seed, progress=False)
+print(rounds)
+
+# %% [markdown]
+# `preset.alternate` says how: rounds, and the generations and epochs of the later ones. The model ends with the weights of the
+# round that did best on validation images. What each round did:
+
+# %%
+from IPython.display import Markdown
+
+from repsearch.reproduce.tables import markdown
+
+head = ["round", "block 0, nats before", "after", "variance between classes", "regression error",
+        "validation accuracy"]
+rows = []
+for number, one in enumerate(rounds):
+    errors = one.history.parts
+    at = one.history.best_epoch
+    rows.append([
+        str(number), f"{one.before['block0']:.2f}", f"{one.after['block0']:.2f}",
+        " ".join(f"{share:.2f}" for share in one.between_class.values()),
+        " ".join(f"{errors[block][at]:.2f}" for block in one.between_class),
+        f"{one.accuracy:.1%}"])
+Markdown(markdown(head, rows) + "\n\nWhere there are three numbers, they are of blocks 0, 1 and 2.")
+
+# %% [markdown]
+# From round to round, more of the targets' variance lies *between* the classes and not within them, and at the deeper blocks the
+# network gets nearer to its targets: they have become learnable.
+#
+# ## What it has to do with back-propagation
+#
+# Suppose that a target is a small step of an activation down the gradient of the label's loss, $T = H - \eta\,\nabla_H
+# \mathcal L$. Regressing to it then *is* back-propagation. With $T$ fixed,
+#
+# $$ \nabla_\theta\, \tfrac12 \lVert H_\theta - T\rVert^2 = \Big(\frac{\partial H_\theta}{\partial\theta}\Big)^{\!\top}
+#    (H_\theta - T) = \eta\,\Big(\frac{\partial H_\theta}{\partial\theta}\Big)^{\!\top}\nabla_H\mathcal L
+#    = \eta\,\nabla_\theta \mathcal L $$
+#
+# for all weights up to that block. **Check**, on the network that was just trained:
+
+# %%
+import torch
+import torch.nn.functional as F
+
+from repsearch.moves import gradient_at
+from repsearch.networks import rest
+
+images, labels, eta = data.train.images[:50], data.train.labels[:50], 0.1
+model.eval()
+weights = list(model.blocks[0].parameters())
+H = model.blocks[0](model.stem(images))
+T = (H - eta * gradient_at(model, 0, H, labels)).detach()
+loss = F.cross_entropy(rest(model, 0, H), labels, reduction="sum")
+by_labels = torch.autograd.grad(loss, weights, retain_graph=True)
+by_regression = torch.autograd.grad(0.5 * (H - T).square().sum(), weights)
+for name, (ours, theirs) in zip(("convolution 1", "norm 1", "norm 1, bias"),
+                                zip(by_regression, by_labels, strict=True), strict=False):
+    apart = (ours - eta * theirs).norm() / (eta * theirs).norm()
+    print(f"{name:<14} differs by {apart:.0e} of its length")
+
+# %% [markdown]
+# So one long search in an untrained network, and SGD, are two ends of one line: search longer and learn longer between looks, or
+# look after every small step. The loop stands between. How near is what it finds to the gradient's direction? The cosine
+# between the move, from the network's own activation to its target, and minus the gradient there; beside it, the same with the
+# gradient of *another* image, as a null:
+
+# %%
+rows = [[str(number), *(f"{move.downhill:.2f} ({move.others:.2f})" for move in one.moves.values())]
+        for number, one in enumerate(rounds)]
+Markdown(markdown(["round", *(f"block {n}" for n in range(3))], rows)
+         + "\n\nIn brackets: with another image's gradient.")
+
+# %% [markdown]
+# Random directions in thousands of dimensions have a cosine near zero. Search uses no gradient, yet what it finds points downhill, in
+# later rounds more so than in the first.
+#
+# ## Photographs
+#
+# The book preset, 2,000 images a data set; settings of either side were chosen on validation images of CIFAR-10 with other seeds:
+#
+# ```
+# python -m repsearch reproduce turns turns-rivals turns-500 turns-500-rivals
+# ```
+#
+# The rival is SGD with what a practitioner adds: weight decay, smoothed labels, a tuned rate, the best epoch on validation images,
+# and as many epochs as the loop has in all; and once more with as many as would cost what the loop costs, its searches included.
+
+# %%
+from repsearch.reproduce.page import titles
+from repsearch.reproduce.turn_claims import beside
+
+Markdown(beside(titles()))
+
+# %% mystnb={"figure": {"caption": "Test accuracy after each round, CIFAR-10 with 500 images: mean and range over seeds, a thin line a seed; dashed, SGD."}, "image": {"alt": "A line that climbs from round to round and crosses a dashed line, the accuracy of SGD."}}
+from matplotlib import pyplot as plt
+
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.turn_claims import lines_beside
+from repsearch.reproduce.turn_figures import climb, why
+
+loop = read_records("alternate-cifar10-500-book-loop-*")
+figure = climb(loop, lines_beside("cifar10", 500))
+plt.show()
+
+# %% [markdown]
+# ## Why it works
+#
+# What changes from round to round, block by block:
+
+# %% mystnb={"figure": {"caption": "CIFAR-10, 500 images. From left: how much of the targets' variance is about the class; how much of the targets the network does not learn; how far targets lie from the network's own activations; and how much of that way is downhill. Bands: range over seeds."}, "image": {"alt": "Four panels of lines against the round, one line a block."}}
+figure = why(loop)
+plt.show()
+
+# %% [markdown]
+# ### What it owes to what
+#
+# Each row takes one thing away, or puts something else in its place; seed by seed, against the loop.
+
+# %%
+from repsearch.reproduce.turn_claims import CONTROLS, ways
+
+Markdown(ways(CONTROLS))
+
+# %% [markdown]
+# ### Other ways to take turns
+
+# %%
+from repsearch.reproduce.turn_claims import OTHER_WAYS
+
+Markdown(ways(OTHER_WAYS))
+
+# %% [markdown]
+# ## What the paper leaves open, and what came out
+#
+# Verdicts follow [these rules](../book/claims.md).
+
+# %% tags=["hide-input"]
+from repsearch.reproduce.page import table
+
+Markdown(table(("6",), where=lambda claim: "turns" in (claim.experiment or "")))
+
+# %% [markdown]
+# **Summary.** TODO
+#
+# ## Exercises
+#
+# **1.** Without generations, the targets are the network's own activations. What does it learn from them?
+
+# %% tags=["hide-cell"]
+from dataclasses import replace
+
+still = replace(preset.alternate, generations=(0, 0, 0, 0), rounds=2)
+model = rs.learn_network(data, preset, seed=seed)
+rs.alternate(rs.search_network(data, preset, seed=seed), model, data, still, seed=seed,
+             progress=False)
+
+# %% [markdown]
+# **2.** Search for the wrong labels in the later rounds. Does the loop still climb?
+
+# %% tags=["hide-cell"]
+from repsearch.reproduce.controls import wrong_labels
+
+model = rs.learn_network(data, preset, seed=seed)
+rs.alternate(rs.search_network(data, preset, seed=seed), model, data, preset.alternate, seed=seed,
+             progress=False, change=wrong_labels(data, preset.alternate, seed))

@@ -1,0 +1,152 @@
+"""What the records say about search and learning in turn, which the paper leaves open (its section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+
+from repsearch.reproduce.found import Found
+from repsearch.reproduce.intervals import Contrast, interval, within
+from repsearch.reproduce.loops import LOOPS, RIVALS
+from repsearch.reproduce.seeds import FEW, Numbers, beyond, numbers, paired, shown, tested
+from repsearch.reproduce.tables import markdown, mean_std
+from repsearch.reproduce.training_claims import CLOSE, POINT, POINTS, share_closed
+
+CONTROLS = ("loop", "once", "once-long", "first-targets", "no-search", "wrong-labels", "means", "half-shrunk",
+            "downhill", "taught")
+"""What tells what the loop owes to what; the rest of `LOOPS` are other ways to take turns."""
+OTHER_WAYS = ("loop", *(name for name in LOOPS if name not in CONTROLS))
+LATER_SEARCHES = ("wrong-labels", "no-search", "first-targets")
+"""What a later round's search is compared with: for other images' labels, none, and none but with round 0's targets."""
+
+
+def turned(data: str, way: str = "loop", train: int | None = None) -> Numbers:
+    """Test accuracy in percent of the round that did best on validation images."""
+    return numbers(name_of("alternate", data, way, train), lambda record: 100 * record["test"][record["best"]])
+
+
+def rivalled(data: str, way: str, train: int | None = None) -> Numbers:
+    """Test accuracy in percent of SGD with what a practitioner adds."""
+    return numbers(name_of("rival", data, way, train), "test_accuracy", 100)
+
+
+def name_of(kind: str, data: str, way: str, train: int | None = None) -> str:
+    """The name, without its seed, of records at the book preset."""
+    return f"{kind}-{data if train is None else f'{data}-{train}'}-book-{way}"
+
+
+def strongest(data: str, train: int | None = None) -> str:
+    """The rival that did best on the validation images."""
+    def chosen(way: str) -> float:
+        return mean(numbers(name_of("rival", data, way, train),
+                            lambda record: max(record["validation_accuracy"])).values())
+
+    return max(RIVALS, key=chosen)
+
+
+def turns_help(data: str, train: int | None = None) -> Found:
+    """The loop against one round with as many generations and epochs, and against as many epochs on its targets."""
+    ways = ("once-long", "first-targets")
+    loop, *others = (turned(data, way, train) for way in ("loop", *ways))
+    said = ", ".join(f"{LOOPS[way].what} {shown(other)} %" for way, other in zip(ways, others, strict=True))
+    return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
+
+
+def later_searches_count() -> Found:
+    """The loop against the same rounds whose later searches find nothing of the label."""
+    loop = turned("cifar10", train=FEW)
+    others = [turned("cifar10", way, FEW) for way in LATER_SEARCHES]
+    said = ", ".join(f"{LOOPS[way].what} {shown(other)} %" for way, other in zip(LATER_SEARCHES, others, strict=True))
+    return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
+
+
+def gap_closes(data: str, train: int | None = None) -> Found:
+    """The loop against the strongest SGD: no more than a point behind."""
+    loop, rival = turned(data, train=train), rivalled(data, strongest(data, train), train)
+    behind = paired(rival, loop)
+    return Found(f"{shown(loop)} against {shown(rival)} %: {shown(behind)} points behind",
+                 _share(data, loop, rival, train), [within(behind, CLOSE[data])],
+                 f"points inside {CLOSE[data]} point of SGD")
+
+
+def overtakes(data: str, train: int | None = None) -> Found:
+    """The loop against the strongest SGD: ahead."""
+    loop, rival = turned(data, train=train), rivalled(data, strongest(data, train), train)
+    return Found(f"{shown(loop)} %", f"{RIVALS[strongest(data, train)].what} {shown(rival)} %",
+                 [Contrast(paired(loop, rival), POINT)], POINTS)
+
+
+def _share(data: str, loop: Numbers, rival: Numbers, train: int | None) -> str:
+    if train is not None:
+        return ""
+    untrained = tested(data, "untrained-tuned")
+    return f"{share_closed(loop, untrained, rival)} % of the way from an untrained body to SGD"
+
+
+def ways(names: Sequence[str], data: str = "cifar10", train: int | None = FEW, base: str = "loop") -> str:
+    """A table of ways: test accuracy, and how far each is behind the loop, seed by seed; bold where the interval leaves
+    out zero."""
+    loop, rows = turned(data, base, train), []
+    for name in names:
+        values = turned(data, name, train)
+        row = [LOOPS[name].what, mean_std(list(values.values()))]
+        if name != base:
+            found = interval(paired(values, loop))
+            row.append(f"**{found}**" if found.low > 0 or found.high < 0 else str(found))
+        rows.append([*row, *[""] * (3 - len(row))])
+    return markdown(["", "test accuracy, %", "difference to the loop, points [95 % interval]"], rows)
+
+
+def beside(titles: dict[str, str]) -> str:
+    """A table, a row a data set: an untrained body, one shot, the loop, and its rivals, on the seeds of the loop.
+
+    Args:
+        titles: of data sets by their names.
+    """
+    head = ["", "untrained body", "one shot", "**loop**", "SGD, tuned", *(rival.what for rival in RIVALS.values()),
+            "loop ahead of the strongest, points [95 % interval]"]
+    rows = []
+    for data, title in titles.items():
+        loop = turned(data)
+        columns = [tested(data, "untrained-tuned"), tested(data, "search-tuned"), loop, tested(data, "sgd-tuned"),
+                   *(rivalled(data, way) for way in RIVALS)]
+        cells = [mean_std([column[seed] for seed in loop if seed in column]) for column in columns]
+        rows.append([title, *cells, str(interval(paired(loop, rivalled(data, strongest(data)))))])
+    return markdown(head, rows) + "\n\nTest accuracy in percent."
+
+
+def lines_beside(data: str, train: int | None = None) -> dict[str, float]:
+    """Mean accuracies of the rivals, for a figure."""
+    return {rival.what: mean(rivalled(data, way, train).values()) for way, rival in RIVALS.items()}
+
+
+SIZES = (FEW, None, 8000)
+"""Numbers of training images; None is the preset's."""
+
+
+def sizes_beside(data: str = "cifar10") -> list[tuple[float, str, list[float]]]:
+    """Training images, the way, and its points ahead of the strongest SGD, one a seed."""
+    rows = []
+    for train in SIZES:
+        rival = rivalled(data, strongest(data, train), train)
+        for name, values in (("loop", turned(data, "loop", train)), ("one shot", one_shot(data, train))):
+            rows.append((float(train or 2000), name, paired(values, rival)))
+    return rows
+
+
+def one_shot(data: str, train: int | None) -> Numbers:
+    """Test accuracy in percent of one round alone."""
+    return tested(data, "search-tuned") if train is None else turned(data, "once", train)
+
+
+def by_size(data: str = "cifar10") -> str:
+    """A table, a row a number of training images."""
+    rows = []
+    for train in SIZES:
+        loop, rival = turned(data, "loop", train), strongest(data, train)
+        theirs, once = rivalled(data, rival, train), one_shot(data, train)
+        rows.append([f"{train or 2000:,}", *(mean_std([values[seed] for seed in loop if seed in values])
+                                             for values in (once, loop, theirs)), RIVALS[rival].what,
+                     str(interval(paired(loop, theirs)))])
+    head = ["training images", "one shot", "loop", "SGD", "which SGD", "loop ahead, points [95 % interval]"]
+    return markdown(head, rows) + "\n\nTest accuracy in percent."

@@ -1,0 +1,75 @@
+"""SGD with what a practitioner adds: beside torch's own smoothing and dropout, and beside plain back-propagation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import repsearch as rs
+from repsearch.method import Batch
+from repsearch.presets import Preset
+from repsearch.reproduce.loop_trials import LOOP_TRIALS, RIVAL_TRIALS
+from repsearch.reproduce.loops import RIVALS
+from repsearch.reproduce.rivals import Regularised, run
+
+
+def batch_of(data: rs.Dataset, count: int = 20) -> Batch:
+    return Batch(data.train.images[:count], data.train.labels[:count], 0, count)
+
+
+def test_without_either_it_is_back_propagation(data: rs.Dataset, preset: Preset) -> None:
+    config = replace(preset.baseline, epochs=2)
+    models = [rs.learn_network(data, preset) for _ in range(2)]
+    for model, method in zip(models, (Regularised(), rs.methods.Backprop()), strict=True):
+        rs.fit(model, data, method, config, progress=False)
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_smoothed_labels_are_those_of_the_formula(data: rs.Dataset, preset: Preset) -> None:
+    """(1 - s) times the label's cross-entropy, and s times the mean over all classes."""
+    batch, model = batch_of(data), rs.learn_network(data, preset)
+    step = Regularised(smoothing=0.2).step(model, batch, preset.baseline)
+    log_p = F.log_softmax(rs.learn_network(data, preset)(batch.images), 1)
+    label = log_p[torch.arange(len(batch)), batch.labels]
+    assert step.loss.item() == pytest.approx((-(0.8 * label + 0.2 * log_p.mean(1)).mean()).item(), rel=1e-5)
+    assert step.cost == 3 and all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_dropout_leaves_channels_out_before_the_head(data: rs.Dataset, preset: Preset) -> None:
+    batch, model = batch_of(data), rs.learn_network(data, preset)
+    torch.manual_seed(0)
+    step = Regularised(dropout=0.5).step(model, batch, preset.baseline)
+    torch.manual_seed(0)
+    H = rs.activations(rs.learn_network(data, preset), batch.images)[2]
+    kept = F.dropout2d(H, 0.5)
+    assert step.logits is not None and torch.allclose(step.logits, model.head(kept), atol=1e-5)
+    assert 0.3 < float((kept.flatten(2).abs().sum(2) == 0).float().mean()) < 0.7
+
+
+def test_a_record_of_a_rival(preset: Preset) -> None:
+    for rival in RIVALS.values():
+        setup = replace(rival, epochs=1).setup(replace(preset, train=60, validation=40, test=50))
+        found, untested = (json.loads(json.dumps(run(replace(setup, tested=tested), seed=1))) for tested in (True, False))
+        assert found["spent"] == 3 * 60 and len(found["validation_accuracy"]) == 1
+        assert untested == {**found, "test_accuracy": None} and 0 < found["test_accuracy"] < 1
+
+
+def test_both_sides_are_tried_as_often() -> None:
+    assert len(LOOP_TRIALS) == len(RIVAL_TRIALS) == 16
+    assert len({str(trial) for trial in RIVAL_TRIALS.values()}) == 16
+    configs = [trial.setup(rs.presets.book("cifar10")) for trial in LOOP_TRIALS.values()]
+    assert len({str(config) for config in configs}) == 16 and not any(config.tested for config in configs)
+
+
+def test_a_rival_of_the_loops_whole_cost() -> None:
+    """As many forward passes, within a hundredth, as the committed loop has spent."""
+    from repsearch.reproduce.records import read_records
+
+    loop, rival = (read_records(f"{kind}-*")[0]
+                   for kind in ("alternate-cifar10-500-book-loop", "rival-cifar10-500-book-sgd-budget"))
+    assert rival["spent"] == pytest.approx(loop["spent"], rel=0.01)

@@ -53,7 +53,8 @@ for train in (50, 200):
     rival, turns = rs.learn_network(data, preset, seed=seed), preset.alternate
     epochs = turns.learn.epochs + (turns.rounds - 1) * turns.epochs
     rs.fit(rival, data, rs.methods.Backprop(),
-           replace(preset.baseline, epochs=epochs, weight_decay=5e-3), seed, progress=False)
+           replace(preset.baseline, epochs=epochs, weight_decay=preset.weight_decay),
+           seed, progress=False)
     rows.append([str(train), *(f"{rs.accuracy(one, data.test):.1%}" for one in (model, rival))])
 Markdown(markdown(["training images", "loop", "SGD"], rows) + "\n\nDigits, test images, one seed.")
 

@@ -1,4 +1,4 @@
-"""demo: the whole method once, with its rivals and figures."""
+"""demo: the whole method, once and in turns, with its rivals and figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from repsearch.reproduce.records import Record, write_record
 def add_commands(commands: Commands) -> None:
     """Add `demo`."""
     sub = commands.add_parser("demo", parents=[common_options()],
-                              help="the whole method once: search, learn, rivals, figures")
+                              help="the whole method: search and learn, once and in turn, rivals, figures")
     sub.add_argument("--out", type=Path, help="folder of the three figures (default: demo/DATA)")
     sub.set_defaults(run=_demo)
 
@@ -45,5 +45,5 @@ def _table(result: Record) -> str:
     lines = ["", "search: mean cross-entropy of the best candidate", f"  {'layer':<14}{'before':>8}{'after':>8}"]
     lines += [f"  {layer:<14}{curve[0]:8.3f}{curve[-1]:8.3f}" for layer, curve in curves.items()]
     lines += ["", "learning: accuracy on the test images"]
-    lines += [f"  {name:<14}{100 * scores[name]:7.1f}%" for name in ("untrained body", "search-based", "SGD")]
+    lines += [f"  {name:<14}{100 * score:7.1f}%" for name, score in scores.items()]
     return "\n".join([*lines, ""])

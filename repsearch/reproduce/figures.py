@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from repsearch.reproduce.records import Record
 
 COLOURS = dict(zip(
-    ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained body", "parameters", "activations"),
-    np.array(sns.color_palette("colorblind", 10))[[0, 1, 2, 4, 0, 1, 7, 1, 0]].tolist(), strict=True,
+    ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained body", "parameters", "activations",
+     "one shot", "in turn"),
+    np.array(sns.color_palette("colorblind", 10))[[0, 1, 2, 4, 0, 1, 7, 1, 0, 9, 0]].tolist(), strict=True,
 ))
 STYLE: Any = {  # A white ground on every page: a transparent one would lose the black text in dark mode.
     "figure.facecolor": "white", "axes.grid": True, "grid.color": "#dddddd", "axes.axisbelow": True,
@@ -45,10 +46,10 @@ def search_curves(records: Sequence[Record]) -> Figure:
 
 
 def learning_curves(records: Sequence[Record]) -> Figure:
-    """Validation accuracy against epoch, with an untrained body's; the band is the range over seeds."""
+    """Validation accuracy against epoch, of all that a record has; the band is the range over seeds."""
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(6.4, 3.4))
-        for name in ("SGD", "search-based", "untrained body"):
+        for name in records[0]["validation_accuracy"]:
             ranged_line(ax, [_percent(record["validation_accuracy"][name]) for record in records], COLOURS[name], name)
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
@@ -57,8 +58,8 @@ def learning_curves(records: Sequence[Record]) -> Figure:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Test accuracy of the search-based and the SGD-trained network and an untrained body; a dot a seed."""
-    names = ("search-based", "SGD", "untrained body")
+    """Test accuracy of what a demo has trained; a dot a seed."""
+    names = list(records[0]["accuracy"])
     rows = {name: _percent([record["accuracy"][name] for record in records]) for name in names}
     return _bars(rows, [COLOURS[name] for name in names])
 

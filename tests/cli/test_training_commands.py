@@ -22,7 +22,7 @@ def test_demo_prints_the_table_and_leaves_three_figures_and_a_record(tmp_path: P
     for layer, curve in result["cross_entropy"].items():
         assert curve[-1] < curve[0]
         assert f"{layer:<14}{curve[0]:8.3f}{curve[-1]:8.3f}" in done.stdout
-    for name in ("untrained body", "search-based", "SGD"):
+    for name in ("untrained body", "one shot", "in turn", "SGD"):
         assert f"{name:<14}{100 * result['accuracy'][name]:7.1f}%" in done.stdout
 
 

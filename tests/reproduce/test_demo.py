@@ -13,4 +13,6 @@ def test_demo_repeats_but_for_its_seconds(data: rs.Dataset, preset: Preset) -> N
         for key in [key for key in record if key.startswith("seconds")]:
             del record[key]
     assert first == second
-    assert set(first["accuracy"]) == {"search-based", "SGD", "untrained body"}
+    assert list(first["accuracy"]) == ["untrained body", "one shot", "in turn", "SGD"]
+    epochs = preset.learn.epochs + 2 * preset.alternate.epochs
+    assert [len(curve) for curve in first["validation_accuracy"].values()] == [preset.learn.epochs, epochs, epochs]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from repsearch import checks, presets
 from repsearch.checks import InputError
 from repsearch.reproduce.loop_trials import LOOP_TRIALS, RIVAL_TRIALS
-from repsearch.reproduce.loops import LOOPS, RIVALS
+from repsearch.reproduce.loops import CONTROLS, RIVALS
 from repsearch.reproduce.runs import Run
 from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
 from repsearch.reproduce.trials import TUNING
@@ -103,11 +103,8 @@ EXPERIMENTS = {
                             tuple(EXPLORERS)),
     "gradients": Experiment("4.2", "which terms of the loss reach the body", "gradients", ("cifar10",),
                             ("first-step",)),
-    "turns": Experiment("6", "search and learning in turn", "alternate", ALL,
-                        ("loop", "once-long", "first-targets"), seeds=5, first=3),
-    "turns-rivals": Experiment("6", "SGD with what a practitioner adds", "rival", ALL, tuple(RIVALS), seeds=5, first=3),
     "turns-500": Experiment("6", "search and learning in turn, with controls, at 500 images", "alternate", ("cifar10",),
-                            tuple(LOOPS), train=500, first=3, main=TURNS_MAIN),
+                            CONTROLS, train=500, first=3, main=TURNS_MAIN),
     "turns-500-rivals": Experiment("6", "SGD at 500 images", "rival", ("cifar10",), tuple(RIVALS), train=500, seeds=5,
                                    first=3),
     "turns-tuning": Experiment("6", "settings of the loop, chosen on validation images", "alternate", ("cifar10",),

@@ -189,17 +189,21 @@ def _section_6(paper: Record) -> list[Claim]:
     return [
         Claim("6", "Search-based training trails SGD", f"by {min(behind):.1f} to {max(behind):.1f} points",
               "table1 table2", trained.trails_sgd),
-        *(Claim("6", f"Letting search and learning inform each other is better: {NAMES[data]}", "left open", "turns",
-                partial(turns.turns_help, data)) for data in NAMES),
-        Claim("6", "It is the later searches that help: CIFAR-10, 500 images", "", "turns-500",
-              turns.later_searches_count, ours=True),
-        *(Claim("6", f"The gap to SGD closes: {NAMES[data]}", "left open", "turns turns-rivals",
-                partial(turns.gap_closes, data)) for data in NAMES),
-        *(Claim("6", f"Search and learning in turn get ahead of SGD: {NAMES[data]}", "", "turns turns-rivals",
-                partial(turns.overtakes, data), ours=True) for data in NAMES),
-        *(Claim("6", f"They do with {train:,} images: CIFAR-10", "", f"turns-{train} turns-{train}-rivals",
-                partial(turns.overtakes, "cifar10", train), ours=True) for train in (500, 8000)),
+        *(claim for where in turns.TURNED for claim in _turns(*where)),
         Claim("6", "Diverse representations give diverse models", "left open", None, Found.untried),
+    ]
+
+
+def _turns(data: str, train: int) -> list[Claim]:
+    where, made_by = turns.TURNED[data, train], f"turns-{train} turns-{train}-rivals"
+    return [
+        Claim("6", f"Letting search and learning inform each other is better: {where}", "left open", f"turns-{train}",
+              partial(turns.turns_help, data, train)),
+        Claim("6", f"It is the later searches that help: {where}", "", f"turns-{train}",
+              partial(turns.later_searches_count, data, train), ours=True),
+        Claim("6", f"The gap to SGD closes: {where}", "left open", made_by, partial(turns.gap_closes, data, train)),
+        Claim("6", f"Search and learning in turn get ahead of SGD: {where}", "", made_by,
+              partial(turns.overtakes, data, train), ours=True),
     ]
 
 

@@ -136,6 +136,9 @@ LOOPS = {
     "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),
 }
 
+CONTROLS = ("loop", "once", "once-long", "first-targets", "no-search", "wrong-labels", "means", "half-shrunk",
+            "downhill", "taught")
+"""What tells what the loop owes to what; the rest of `LOOPS` are other ways to take turns."""
 RIVALS = {
     "sgd-everything": Rival("SGD, the loop's epochs", smoothing=0.2),
     "sgd-budget": Rival("SGD, the loop's whole cost", smoothing=0.2, epochs=316),

@@ -8,14 +8,12 @@ from statistics import mean
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast, interval, within
 from repsearch.reproduce.loops import LOOPS, RIVALS
-from repsearch.reproduce.seeds import FEW, Numbers, beyond, numbers, paired, shown, tested
+from repsearch.reproduce.seeds import FEW, Numbers, beyond, numbers, paired, shown
 from repsearch.reproduce.tables import markdown, mean_std
-from repsearch.reproduce.training_claims import CLOSE, POINT, POINTS, share_closed
+from repsearch.reproduce.training_claims import CLOSE, POINT, POINTS
 
-CONTROLS = ("loop", "once", "once-long", "first-targets", "no-search", "wrong-labels", "means", "half-shrunk",
-            "downhill", "taught")
-"""What tells what the loop owes to what; the rest of `LOOPS` are other ways to take turns."""
-OTHER_WAYS = ("loop", *(name for name in LOOPS if name not in CONTROLS))
+TURNED = {("cifar10", FEW): f"CIFAR-10, {FEW} images"}
+"""Data sets and numbers of training images that search and learning have taken turns on."""
 LATER_SEARCHES = ("wrong-labels", "no-search", "first-targets")
 """What a later round's search is compared with: for other images' labels, none, and none but with round 0's targets."""
 
@@ -52,10 +50,10 @@ def turns_help(data: str, train: int | None = None) -> Found:
     return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
 
 
-def later_searches_count() -> Found:
+def later_searches_count(data: str, train: int | None = None) -> Found:
     """The loop against the same rounds whose later searches find nothing of the label."""
-    loop = turned("cifar10", train=FEW)
-    others = [turned("cifar10", way, FEW) for way in LATER_SEARCHES]
+    loop = turned(data, train=train)
+    others = [turned(data, way, train) for way in LATER_SEARCHES]
     said = ", ".join(f"{LOOPS[way].what} {shown(other)} %" for way, other in zip(LATER_SEARCHES, others, strict=True))
     return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
 
@@ -64,8 +62,9 @@ def gap_closes(data: str, train: int | None = None) -> Found:
     """The loop against the strongest SGD: no more than a point behind."""
     loop, rival = turned(data, train=train), rivalled(data, strongest(data, train), train)
     behind = paired(rival, loop)
+    once = turned(data, "once", train)
     return Found(f"{shown(loop)} against {shown(rival)} %: {shown(behind)} points behind",
-                 _share(data, loop, rival, train), [within(behind, CLOSE[data])],
+                 f"one shot {shown(paired(rival, once))} points behind", [within(behind, CLOSE[data])],
                  f"points inside {CLOSE[data]} point of SGD")
 
 
@@ -74,13 +73,6 @@ def overtakes(data: str, train: int | None = None) -> Found:
     loop, rival = turned(data, train=train), rivalled(data, strongest(data, train), train)
     return Found(f"{shown(loop)} %", f"{RIVALS[strongest(data, train)].what} {shown(rival)} %",
                  [Contrast(paired(loop, rival), POINT)], POINTS)
-
-
-def _share(data: str, loop: Numbers, rival: Numbers, train: int | None) -> str:
-    if train is not None:
-        return ""
-    untrained = tested(data, "untrained-tuned")
-    return f"{share_closed(loop, untrained, rival)} % of the way from an untrained body to SGD"
 
 
 def ways(names: Sequence[str], data: str = "cifar10", train: int | None = FEW, base: str = "loop") -> str:
@@ -97,56 +89,19 @@ def ways(names: Sequence[str], data: str = "cifar10", train: int | None = FEW, b
     return markdown(["", "test accuracy, %", "difference to the loop, points [95 % interval]"], rows)
 
 
-def beside(titles: dict[str, str]) -> str:
-    """A table, a row a data set: an untrained body, one shot, the loop, and its rivals, on the seeds of the loop.
-
-    Args:
-        titles: of data sets by their names.
-    """
-    head = ["", "untrained body", "one shot", "**loop**", "SGD, tuned", *(rival.what for rival in RIVALS.values()),
-            "loop ahead of the strongest, points [95 % interval]"]
+def beside() -> str:
+    """A table, a row for the images of a data set: one shot, the loop, and its rivals."""
+    head = ["", "one shot", "**loop**", *(rival.what for rival in RIVALS.values()),
+            "loop ahead of the stronger, points [95 % interval]"]
     rows = []
-    for data, title in titles.items():
-        loop = turned(data)
-        columns = [tested(data, "untrained-tuned"), tested(data, "search-tuned"), loop, tested(data, "sgd-tuned"),
-                   *(rivalled(data, way) for way in RIVALS)]
-        cells = [mean_std([column[seed] for seed in loop if seed in column]) for column in columns]
-        rows.append([title, *cells, str(interval(paired(loop, rivalled(data, strongest(data)))))])
+    for (data, train), title in TURNED.items():
+        loop = turned(data, train=train)
+        columns = [turned(data, "once", train), loop, *(rivalled(data, way, train) for way in RIVALS)]
+        rows.append([title, *(shown(column) for column in columns),
+                     str(interval(paired(loop, rivalled(data, strongest(data, train), train))))])
     return markdown(head, rows) + "\n\nTest accuracy in percent."
 
 
 def lines_beside(data: str, train: int | None = None) -> dict[str, float]:
     """Mean accuracies of the rivals, for a figure."""
     return {rival.what: mean(rivalled(data, way, train).values()) for way, rival in RIVALS.items()}
-
-
-SIZES = (FEW, None, 8000)
-"""Numbers of training images; None is the preset's."""
-
-
-def sizes_beside(data: str = "cifar10") -> list[tuple[float, str, list[float]]]:
-    """Training images, the way, and its points ahead of the strongest SGD, one a seed."""
-    rows = []
-    for train in SIZES:
-        rival = rivalled(data, strongest(data, train), train)
-        for name, values in (("loop", turned(data, "loop", train)), ("one shot", one_shot(data, train))):
-            rows.append((float(train or 2000), name, paired(values, rival)))
-    return rows
-
-
-def one_shot(data: str, train: int | None) -> Numbers:
-    """Test accuracy in percent of one round alone."""
-    return tested(data, "search-tuned") if train is None else turned(data, "once", train)
-
-
-def by_size(data: str = "cifar10") -> str:
-    """A table, a row a number of training images."""
-    rows = []
-    for train in SIZES:
-        loop, rival = turned(data, "loop", train), strongest(data, train)
-        theirs, once = rivalled(data, rival, train), one_shot(data, train)
-        rows.append([f"{train or 2000:,}", *(mean_std([values[seed] for seed in loop if seed in values])
-                                             for values in (once, loop, theirs)), RIVALS[rival].what,
-                     str(interval(paired(loop, theirs)))])
-    head = ["training images", "one shot", "loop", "SGD", "which SGD", "loop ahead, points [95 % interval]"]
-    return markdown(head, rows) + "\n\nTest accuracy in percent."

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 ENGINES = (ConvEngine,)
 """Loaded by name, where a search needs them; named here, since their code, too, is what made these records."""
-Control = Literal["first targets", "class means", "half shrunk", "wrong labels", "downhill", "taught"]
+Control = Literal["first targets", "class means", "half shrunk", "wrong labels", "still", "others' moves", "downhill",
+                  "taught"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,10 @@ def _change(setup: Setup, data: Dataset, seed: int) -> tuple[controls.Change | N
         return controls.shrunk(data, 0.0 if kind == "class means" else 0.5), 0.0
     if kind == "wrong labels":
         return controls.wrong_labels(data, config, seed), 0.0
+    if kind == "still":
+        return controls.still(data, config), 0.0
+    if kind == "others' moves":
+        return controls.others_moves(data, config, seed), 0.0
     if kind == "downhill":
         return controls.downhill(data, config), 0.0
     teacher = learn_network(data, setup, seed + 1000)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.reproduce.loop_trials import LOOP_TRIALS, RIVAL_TRIALS
-from repsearch.reproduce.loops import CONTROLS, RIVALS
+from repsearch.reproduce.loops import CONTROLS, RIVAL_TRIALS, RIVALS
 from repsearch.reproduce.runs import Run
 from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
 from repsearch.reproduce.trials import TUNING
@@ -66,8 +65,6 @@ DECIDES = ("search-based", "sgd2", "untrained-body", "class-means", "literal-rea
            "noise-pixel-no-smoothing", "no-normalisation", "no-normalisation-x0.1", "no-explorers", "groups3",
            "search-based-steps", "sgd2-steps")
 """Ablations that a verdict rests on, and what they are compared with."""
-TURNS_MAIN = ("loop", "once", "once-long", "first-targets", "no-search", "wrong-labels")
-"""Ways to take turns that a verdict rests on."""
 EXPERIMENTS = {
     "perturbation": Experiment("2", "what a random perturbation gains, in parameters and in activations",
                                "perturbation", ("cifar10",), ("all",), main=("all",)),
@@ -104,11 +101,9 @@ EXPERIMENTS = {
     "gradients": Experiment("4.2", "which terms of the loss reach the body", "gradients", ("cifar10",),
                             ("first-step",)),
     "turns-500": Experiment("6", "search and learning in turn, with controls, at 500 images", "alternate", ("cifar10",),
-                            CONTROLS, train=500, first=3, main=TURNS_MAIN),
-    "turns-500-rivals": Experiment("6", "SGD at 500 images", "rival", ("cifar10",), tuple(RIVALS), train=500, seeds=5,
-                                   first=3),
-    "turns-tuning": Experiment("6", "settings of the loop, chosen on validation images", "alternate", ("cifar10",),
-                               tuple(LOOP_TRIALS), train=500, seeds=1),
+                            CONTROLS, train=500, seeds=5, first=3),
+    "turns-500-rivals": Experiment("6", "SGD at 500 images", "rival", ("cifar10",), tuple(RIVALS), train=500,
+                                   seeds=5, first=3),
     "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
                                       tuple(RIVAL_TRIALS), train=500, seeds=1),
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),

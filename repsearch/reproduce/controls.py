@@ -48,7 +48,7 @@ def shrunk(data: Dataset, share: float) -> Change:
 
 
 def wrong_labels(data: Dataset, config: AlternateConfig, seed: int) -> Change:
-    """In later rounds searches for the labels of other images."""
+    """In later rounds blocks are searched for the labels of other images; the head still learns its own image's."""
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
     split = data.train
     others = Split(split.images, split.labels[order], split.classes, split.indices)
@@ -57,9 +57,44 @@ def wrong_labels(data: Dataset, config: AlternateConfig, seed: int) -> Change:
         if number == 0:
             return targets
         found = search(network, others, config.search_of(number), seed, progress=False)
-        return remade(found, tensors_of(found), split)
+        return remade(found, {**tensors_of(found), "logits": targets.read("logits")}, split)
 
     return change
+
+
+def still(data: Dataset, config: AlternateConfig) -> Change:
+    """In later rounds each block's targets are what the network itself makes of the images; the head learns on."""
+    return moved(data, config, torch.zeros(len(data.train), dtype=torch.long), share=0.0)
+
+
+def others_moves(data: Dataset, config: AlternateConfig, seed: int) -> Change:
+    """In later rounds each image is moved as the search moved another: as far, as smooth, and not for its label."""
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
+    return moved(data, config, order, share=1.0)
+
+
+def moved(data: Dataset, config: AlternateConfig, order: Tensor, share: float) -> Change:
+    """In later rounds the network's own activations, moved by a `share` of how the search moved the images `order`."""
+
+    def change(number: int, network: nn.Module, targets: Targets) -> Targets:
+        if number == 0:
+            return targets
+        own = activations_of(network, data.train, config)
+        return targets.changed(lambda block, H: own[block] + share * (H - own[block])[order])
+
+    return change
+
+
+def activations_of(network: nn.Module, split: Split, config: AlternateConfig) -> dict[str, Tensor]:
+    """What a network that is searched in later rounds itself makes of images, by block."""
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(split), 500):
+        with torch.no_grad(), one_thread():
+            images = split.images[start : start + 500]
+            for block, H in enumerate(own_activations(network, images, replace(config.search_of(1), pull=1.0))):
+                if H is not None:
+                    parts.setdefault(f"block{block}", []).append(H)
+    return {block: torch.cat(part) for block, part in parts.items()}
 
 
 def downhill(data: Dataset, config: AlternateConfig) -> Change:
@@ -67,26 +102,23 @@ def downhill(data: Dataset, config: AlternateConfig) -> Change:
     search's own."""
 
     def change(number: int, network: nn.Module, targets: Targets) -> Targets:
-        return targets if number == 0 else targets.changed(stepped(network, data.train, config, targets))
+        return targets if number == 0 else targets.changed(stepped(network, data.train, config))
 
     return change
 
 
 def stepped(
-    network: nn.Module, split: Split, config: AlternateConfig, targets: Targets
+    network: nn.Module, split: Split, config: AlternateConfig
 ) -> Callable[[str, Tensor], Tensor]:
     """Of each block, the network's own activations after such a step."""
-    own: dict[str, list[Tensor]] = {}
-    for start in range(0, len(split), 500):
-        some = split[start : start + 500]
+    own = activations_of(network, split, config)
+
+    def step(block: str, found: Tensor) -> Tensor:
+        parts = zip(*(torch.split(H, 500) for H in (own[block], split.labels, found)), strict=True)
         with one_thread():
-            with torch.no_grad():
-                layers = own_activations(network, some.images, replace(config.search_of(1), pull=1.0))
-            for block, H in enumerate(layers):
-                if H is not None:
-                    found = targets.read(f"block{block}", start, start + len(some))
-                    own.setdefault(f"block{block}", []).append(_step(network, block, H, some.labels, found))
-    return lambda block, _: torch.cat(own[block])
+            return torch.cat([_step(network, int(block.removeprefix("block")), *part) for part in parts])
+
+    return step
 
 
 def _step(network: nn.Module, block: int, H: Tensor, labels: Tensor, found: Tensor) -> Tensor:

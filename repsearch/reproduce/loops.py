@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repsearch.reproduce import rivals
 from repsearch.reproduce.alternated import Control, Setup
@@ -58,6 +58,8 @@ class Rival:
         decay: weight decay.
         smoothing, dropout: see `repsearch.reproduce.rivals.Regularised`.
         epochs: if not as many as the loop has in all.
+        batch: images a step, if not the preset's.
+        augment: see `repsearch.FitConfig`.
         tested: as in `Loop`.
     """
 
@@ -68,6 +70,8 @@ class Rival:
     smoothing: float = 0.0
     dropout: float = 0.0
     epochs: int | None = None
+    batch: int | None = None
+    augment: bool = False
     tested: bool = True
 
     def setup(self, preset: Preset, train: int | None = None) -> rivals.Setup:
@@ -75,7 +79,8 @@ class Rival:
         loop = preset.alternate
         epochs = self.epochs or loop.learn.epochs + (loop.rounds - 1) * loop.epochs
         fit = replace(preset.baseline, learning_rate=self.rate * preset.baseline.learning_rate,
-                      weight_decay=self.decay, epochs=epochs)
+                      weight_decay=self.decay, epochs=epochs, augment=self.augment,
+                      batch=self.batch or preset.baseline.batch)
         return rivals.Setup(_sample(preset, train, self.tested), preset.width, self.groups, fit, self.smoothing,
                             self.dropout, self.tested, preset.statistics)
 
@@ -109,6 +114,11 @@ def shared_draws(config: AlternateConfig) -> AlternateConfig:
     return replace(config, search=replace(config.search, draws="shared"))
 
 
+def augmented(config: AlternateConfig) -> AlternateConfig:
+    """All rounds learn from augmented images; a plain image's target serves all its variants."""
+    return replace(config, learn=replace(config.learn, augment=True))
+
+
 def last_weights(config: AlternateConfig) -> AlternateConfig:
     """The weights of the last epoch go on."""
     return replace(config, learn=replace(config.learn, keep="last"))
@@ -122,24 +132,43 @@ LOOPS = {
     "rounds5": Loop("five rounds, as many in all", rounds(5)),
     "rounds9": Loop("nine rounds, as many in all", rounds(9)),
     "first-targets": Loop("as many epochs on round 0's targets", setting(generations=(0, 0, 0, 0)), "first targets"),
-    "no-search": Loop("its own activations as targets", setting(generations=(0, 0, 0, 0))),
+    "still": Loop("later rounds: its own activations as targets", control="still"),
+    "others-moves": Loop("later rounds: moved as the search moved another image", control="others' moves"),
     "means": Loop("class means of each round's targets", control="class means"),
     "half-shrunk": Loop("targets half way to their class mean", control="half shrunk"),
-    "wrong-labels": Loop("later rounds search for other images' labels", control="wrong labels"),
+    "wrong-labels": Loop("later rounds: blocks searched for other images' labels", control="wrong labels"),
     "downhill": Loop("a step down the gradient in place of later searches", control="downhill"),
     "taught": Loop("activations of an SGD-trained network as targets", setting(rounds=1), "taught"),
     "untrained-judges": Loop("the untrained network's later blocks judge", setting(judges="untrained")),
     "shared-draws": Loop("draws shared by all images", shared_draws),
     **{f"pull{mu:g}": Loop(f"pulled to its own activations, mu {mu:g}", setting(pull=mu)) for mu in (0.1, 1, 10)},
+    "augmented": Loop("learning from flipped and shifted images, searching plain ones", augmented),
     "warm": Loop("the optimizer keeps its momentum", setting(optimizer="warm")),
     "last": Loop("the last epoch's weights go on", last_weights),
     "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),
 }
 
-CONTROLS = ("loop", "once", "once-long", "first-targets", "no-search", "wrong-labels", "means", "half-shrunk",
-            "downhill", "taught")
+CONTROLS = ("loop", "once", "once-long", "first-targets", "still", "others-moves", "wrong-labels", "means")
 """What tells what the loop owes to what; the rest of `LOOPS` are other ways to take turns."""
-RIVALS = {
-    "sgd-everything": Rival("SGD, the loop's epochs", smoothing=0.2),
-    "sgd-budget": Rival("SGD, the loop's whole cost", smoothing=0.2, epochs=316),
+RIVALS = {"sgd-tuned": Rival("SGD, tuned, as many epochs", rate=1, decay=1e-2, batch=25)}
+"""The best of the trials on validation images."""
+
+
+def _rival(epochs: int = 36, **setting: Any) -> Rival:
+    """One that is tried."""
+    return Rival("SGD with what a practitioner adds", epochs=epochs, tested=False, **setting)
+
+
+RIVAL_TRIALS = {
+    f"trial-{2 * trial.groups}-x{trial.rate:g}-decay-{trial.decay:g}-smoothing-{trial.smoothing:g}"
+    f"-dropout-{trial.dropout:g}-epochs-{trial.epochs}" + (f"-batch-{trial.batch}" if trial.batch else ""): trial
+    for trial in (
+        *(_rival(smoothing=share) for share in (0, 0.1, 0.2)),
+        *(_rival(decay=decay, smoothing=share) for decay in (2e-3, 1e-2) for share in (0.1, 0.2)),
+        _rival(rate=1, decay=1e-2, smoothing=0.2), _rival(rate=10, decay=2e-3, smoothing=0.2),
+        *(_rival(smoothing=0.2, dropout=share) for share in (0.1, 0.3)),
+        _rival(groups=2, rate=1, decay=1e-2, smoothing=0.2), _rival(batch=50, smoothing=0.1),
+        _rival(batch=50, rate=1, decay=1e-2), _rival(batch=25, rate=1, decay=1e-2),
+        _rival(batch=25, rate=1, decay=5e-3, smoothing=0.1),
+    )
 }

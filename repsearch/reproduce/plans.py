@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.reproduce import untrained
-from repsearch.reproduce.loop_trials import LOOP_TRIALS, RIVAL_TRIALS
-from repsearch.reproduce.loops import LOOPS, RIVALS
+from repsearch.reproduce.loops import LOOPS, RIVAL_TRIALS, RIVALS
 from repsearch.reproduce.search_plans import (
     diversity_setup,
     figure2_setup,
@@ -62,9 +61,8 @@ def _rival(preset: Preset, variant: str, train: int | None) -> Any:
 
 
 def _alternate(preset: Preset, variant: str, train: int | None) -> Any:
-    known = {**LOOPS, **LOOP_TRIALS}
-    checks.one_of("variant", variant, known)
-    return known[variant].setup(preset, train)
+    checks.one_of("variant", variant, LOOPS)
+    return LOOPS[variant].setup(preset, train)
 
 
 PLANS = {

@@ -12,10 +12,10 @@ from repsearch.reproduce.seeds import FEW, Numbers, beyond, numbers, paired, sho
 from repsearch.reproduce.tables import markdown, mean_std
 from repsearch.reproduce.training_claims import CLOSE, POINT, POINTS
 
-TURNED = {("cifar10", FEW): f"CIFAR-10, {FEW} images"}
+TURNED = {("cifar10", FEW): f"CIFAR-10, {FEW} images, not augmented"}
 """Data sets and numbers of training images that search and learning have taken turns on."""
-LATER_SEARCHES = ("wrong-labels", "no-search", "first-targets")
-"""What a later round's search is compared with: for other images' labels, none, and none but with round 0's targets."""
+LATER_SEARCHES = ("still", "others-moves", "first-targets")
+"""What is learned from where a later round's search finds nothing of the image's label."""
 
 
 def turned(data: str, way: str = "loop", train: int | None = None) -> Numbers:

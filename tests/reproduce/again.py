@@ -102,10 +102,7 @@ def turned(data: str, way: str, train: int | None = None) -> Numbers:
 
 
 def rival(data: str, train: int | None = None) -> Numbers:
-    """Of both kinds of SGD the one with the better mean on validation images."""
-    names = [f"rival-{data}{f'-{train}' if train else ''}-book-{kind}" for kind in ("sgd-everything", "sgd-budget")]
-    chosen_ = max(names, key=lambda name: together(each(name, lambda r: max(r["validation_accuracy"]))).mean())
-    return each(chosen_, lambda r: 100 * r["test_accuracy"])
+    return each(f"rival-{data}{f'-{train}' if train else ''}-book-sgd-tuned", lambda r: 100 * r["test_accuracy"])
 
 
 # --- sections 2 and 3 -------------------------------------------------------------------------------------------------

@@ -61,6 +61,25 @@ def test_a_search_for_other_images_labels(data: rs.Dataset, preset: Preset, conf
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
     loss = F.cross_entropy(rest(seen[1][1], 2, rounds[1].targets.read("block2")), data.train.labels[order])
     assert float(loss) == pytest.approx(rounds[1].after["block2"], abs=5e-3) and rounds[0].after != rounds[1].after
+    assert float(rounds[1].targets.probability.mean()) > 0.3  # the head learns its own image's label
+
+
+def test_its_own_activations_and_others_moves(data: rs.Dataset, preset: Preset, config: AlternateConfig) -> None:
+    """Block by block: T = H, and T = H plus another image's T - H; the head's targets stay."""
+    seen = list[tuple[nn.Module, rs.Targets]]()
+    still, others = controls.still(data, config), controls.others_moves(data, config, 0)
+    learned_from(data, preset, config, lambda number, network, targets: (
+        seen.append((network, targets)), targets if number == 0 else still(number, network, targets))[1])
+    network, targets = seen[1]
+    with torch.no_grad():
+        H = normalise(network.blocks[0](network.stem(data.train.images)))
+    assert torch.allclose(still(1, network, targets).read("block0"), H, atol=1e-2)
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    moved = others(1, network, targets)
+    assert torch.allclose(moved.read("block0"), H + (targets.read("block0") - H)[order], atol=2e-2)
+    for made in (still(1, network, targets), moved):
+        assert torch.equal(made.read("logits"), targets.read("logits"))
+    assert others(0, network, targets) is targets
 
 
 def test_a_step_down_the_gradient_as_long_as_the_search(data: rs.Dataset, preset: Preset, config: AlternateConfig) -> None:
@@ -94,7 +113,8 @@ def test_a_record_of_each_kind(name: str, tmp_path: Path) -> None:
     found, again = run(small, 0), run(small, 0, store=tmp_path)
     assert as_written(found) == as_written(again) and not list(tmp_path.iterdir())
     assert len(found["test"]) == len(found["rounds"]) == quick.rounds and json.dumps(found)
-    assert {"before", "after", "between_class", "moves", "from_first", "history", "spent"} == set(found["rounds"][-1])
+    assert {"before", "after", "between_class", "moves", "from_first", "spent", "validation_accuracy", "best_epoch",
+            "train_accuracy", "errors"} == set(found["rounds"][-1])
     assert found["spent"] > 0 and found["engines"][0] == "kernel"
 
 

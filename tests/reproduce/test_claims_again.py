@@ -257,13 +257,13 @@ ROWS: dict[str, Callable[[], Again]] = {
     **named("The two trainings differ in between-class entropy", DATA, entropies, "between"),
     **named("Search-based training separates classes more at block 0", DATA, separates),
     "Search-based training trails SGD": trails,
-    "Letting search and learning inform each other is better: CIFAR-10, 500 images": lambda: above(*(
+    "Letting search and learning inform each other is better: CIFAR-10, 500 images, not augmented": lambda: above(*(
         turned("cifar10", way, 500) for way in ("loop", "once-long", "first-targets"))),
-    "It is the later searches that help: CIFAR-10, 500 images": lambda: above(*(
-        turned("cifar10", way, 500) for way in ("loop", "wrong-labels", "no-search", "first-targets"))),
-    "The gap to SGD closes: CIFAR-10, 500 images": lambda: close(
+    "It is the later searches that help: CIFAR-10, 500 images, not augmented": lambda: above(*(
+        turned("cifar10", way, 500) for way in ("loop", "still", "others-moves", "first-targets"))),
+    "The gap to SGD closes: CIFAR-10, 500 images, not augmented": lambda: close(
         turned("cifar10", "loop", 500), rival("cifar10", 500), 1),
-    "Search and learning in turn get ahead of SGD: CIFAR-10, 500 images": lambda: above(
+    "Search and learning in turn get ahead of SGD: CIFAR-10, 500 images, not augmented": lambda: above(
         turned("cifar10", "loop", 500), rival("cifar10", 500)),
 }
 

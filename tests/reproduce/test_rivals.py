@@ -12,8 +12,7 @@ import torch.nn.functional as F
 import repsearch as rs
 from repsearch.method import Batch
 from repsearch.presets import Preset
-from repsearch.reproduce.loop_trials import LOOP_TRIALS, RIVAL_TRIALS
-from repsearch.reproduce.loops import RIVALS
+from repsearch.reproduce.loops import RIVAL_TRIALS, RIVALS
 from repsearch.reproduce.rivals import Regularised, run
 
 
@@ -59,17 +58,17 @@ def test_a_record_of_a_rival(preset: Preset) -> None:
         assert untested == {**found, "test_accuracy": None} and 0 < found["test_accuracy"] < 1
 
 
-def test_both_sides_are_tried_as_often() -> None:
-    assert len(LOOP_TRIALS) == len(RIVAL_TRIALS) == 16
-    assert len({str(trial) for trial in RIVAL_TRIALS.values()}) == 16
-    configs = [trial.setup(rs.presets.book("cifar10")) for trial in LOOP_TRIALS.values()]
-    assert len({str(config) for config in configs}) == 16 and not any(config.tested for config in configs)
+def test_every_trial_is_another_setting_and_none_is_tested() -> None:
+    book = rs.presets.book("cifar10")
+    setups = [trial.setup(book) for trial in RIVAL_TRIALS.values()]
+    assert len({str(setup) for setup in setups}) == len(RIVAL_TRIALS) == 16 and not any(setup.tested for setup in setups)
 
 
-def test_a_rival_of_the_loops_whole_cost() -> None:
-    """As many forward passes, within a hundredth, as the committed loop has spent."""
+def test_the_rival_is_the_trial_that_did_best_on_validation_images() -> None:
     from repsearch.reproduce.records import read_records
 
-    loop, rival = (read_records(f"{kind}-*")[0]
-                   for kind in ("alternate-cifar10-500-book-loop", "rival-cifar10-500-book-sgd-budget"))
-    assert rival["spent"] == pytest.approx(loop["spent"], rel=0.01)
+    tried = {name: max(read_records(f"rival-cifar10-500-book-{name}-0")[0]["validation_accuracy"]) for name in RIVAL_TRIALS}
+    best = RIVAL_TRIALS[max(tried, key=lambda name: tried[name])]
+    book = rs.presets.book("cifar10")
+    chosen = RIVALS["sgd-tuned"].setup(book)
+    assert replace(best, tested=True).setup(book) == chosen

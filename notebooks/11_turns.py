@@ -138,7 +138,7 @@ Markdown(markdown(["round", *(f"block {n}" for n in range(3))], rows)
 # python -m repsearch reproduce turns-500 turns-500-rivals
 # ```
 #
-# The rival is SGD with what a practitioner adds: weight decay, smoothed labels, dropout, batch and rate, the best of sixteen trials
+# The rival is SGD with what a practitioner adds: weight decay, smoothed labels, dropout, batch and rate, the best of the trials
 # on validation images (`python -m repsearch reproduce turns-rivals-tuning`), in as many epochs as the loop has in all. The loop's own
 # settings were not chosen in this way. Neither side augments its images.
 

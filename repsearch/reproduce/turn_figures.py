@@ -61,7 +61,7 @@ def why(records: Sequence[Record]) -> Figure:
             _null(ax, records, title)
             ax.set(title=title, xlabel="round", xticks=range(len(records[0]["rounds"])))
             ax.title.set_fontsize(10)
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(bottom=-0.04 if "cosine" in title else 0)  # the null is as often below zero
         figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     return figure
 

@@ -191,9 +191,10 @@ Markdown(table(("6",), where=lambda claim: "turns" in (claim.experiment or "")))
 
 # %% [markdown]
 # **Summary.** With few photographs, search and learning in turn go far beyond one shot, and get ahead of SGD with the best settings
-# tried, where neither side augments its images. Neither as many epochs on round 0's targets nor as much search in one shot does that.
-# It is the later searches that carry it: moves as far and as smooth that were found for other images lead nowhere. Not shown here: more
-# images, other data sets, and augmentation, which helps SGD much.
+# tried, where neither side augments its images. Neither as many epochs on round 0's targets nor as much search in one shot does that,
+# nor do moves as far and as smooth that were found for other images: it is the later searches that carry it. Whether they say more than
+# the class is open, for the class means of each round's targets teach about as much. Not shown here: more images, other data sets, and
+# augmentation, which helps SGD much.
 #
 # ## Exercises
 #

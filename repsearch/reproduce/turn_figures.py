@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from repsearch.reproduce.figures import COLOURS, STYLE, ranged_line
-from repsearch.reproduce.intervals import interval
 
 if TYPE_CHECKING:
     from repsearch.reproduce.records import Record
@@ -72,28 +71,3 @@ def _null(ax: Axes, records: Sequence[Record], title: str) -> None:
         seeds = [[np.mean([one["moves"][block]["others"] for block in BLOCKS]) for one in record["rounds"]]
                  for record in records]
         ranged_line(ax, seeds, COLOURS["untrained body"], "with another image's", style=":")
-
-
-def gaps(rows: Sequence[tuple[float, str, Sequence[float]]], label: str) -> Figure:
-    """Points ahead of SGD against a size, with 95 % intervals.
-
-    Args:
-        rows: size, name of the way, and its points ahead of SGD, one a seed.
-        label: of the size.
-    """
-    with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(6.4, 3.4))
-        for name, colour in (("loop", "search-based"), ("one shot", "untrained body")):
-            chosen = [(size, interval(values)) for size, way, values in sorted(rows) if way == name]
-            if chosen:
-                found = [one for _, one in chosen]
-                ends = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
-                ax.errorbar([size for size, _ in chosen], [one.mean for one in found], ends, marker="o", capsize=3,
-                            color=COLOURS[colour], label=name)
-        ax.axhline(0, color=COLOURS["SGD"], label="SGD")
-        ax.set(xscale="log", xlabel=label, ylabel="points ahead of SGD")
-        sizes = sorted({size for size, *_ in rows})
-        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        ax.minorticks_off()
-        ax.legend(fontsize=9)
-    return figure

@@ -59,7 +59,6 @@ class Rival:
         smoothing, dropout: see `repsearch.reproduce.rivals.Regularised`.
         epochs: if not as many as the loop has in all.
         batch: images a step, if not the preset's.
-        augment: see `repsearch.FitConfig`.
         tested: as in `Loop`.
     """
 
@@ -71,7 +70,6 @@ class Rival:
     dropout: float = 0.0
     epochs: int | None = None
     batch: int | None = None
-    augment: bool = False
     tested: bool = True
 
     def setup(self, preset: Preset, train: int | None = None) -> rivals.Setup:
@@ -79,7 +77,7 @@ class Rival:
         loop = preset.alternate
         epochs = self.epochs or loop.learn.epochs + (loop.rounds - 1) * loop.epochs
         fit = replace(preset.baseline, learning_rate=self.rate * preset.baseline.learning_rate,
-                      weight_decay=self.decay, epochs=epochs, augment=self.augment,
+                      weight_decay=self.decay, epochs=epochs,
                       batch=self.batch or preset.baseline.batch)
         return rivals.Setup(_sample(preset, train, self.tested), preset.width, self.groups, fit, self.smoothing,
                             self.dropout, self.tested, preset.statistics)
@@ -114,11 +112,6 @@ def shared_draws(config: AlternateConfig) -> AlternateConfig:
     return replace(config, search=replace(config.search, draws="shared"))
 
 
-def augmented(config: AlternateConfig) -> AlternateConfig:
-    """All rounds learn from augmented images; a plain image's target serves all its variants."""
-    return replace(config, learn=replace(config.learn, augment=True))
-
-
 def last_weights(config: AlternateConfig) -> AlternateConfig:
     """The weights of the last epoch go on."""
     return replace(config, learn=replace(config.learn, keep="last"))
@@ -142,7 +135,6 @@ LOOPS = {
     "untrained-judges": Loop("the untrained network's later blocks judge", setting(judges="untrained")),
     "shared-draws": Loop("draws shared by all images", shared_draws),
     **{f"pull{mu:g}": Loop(f"pulled to its own activations, mu {mu:g}", setting(pull=mu)) for mu in (0.1, 1, 10)},
-    "augmented": Loop("learning from flipped and shifted images, searching plain ones", augmented),
     "warm": Loop("the optimizer keeps its momentum", setting(optimizer="warm")),
     "last": Loop("the last epoch's weights go on", last_weights),
     "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),

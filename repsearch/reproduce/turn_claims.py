@@ -15,7 +15,7 @@ from repsearch.reproduce.training_claims import CLOSE, POINT, POINTS
 TURNED = {("cifar10", FEW): f"CIFAR-10, {FEW} images, not augmented"}
 """Data sets and numbers of training images that search and learning have taken turns on."""
 RIVAL = "sgd-tuned"
-LATER_SEARCHES = ("still", "others-moves", "first-targets")
+WITHOUT_LATER_SEARCHES = ("still", "others-moves", "first-targets")
 """What is learned from where a later round's search finds nothing of the image's label."""
 
 
@@ -38,16 +38,21 @@ def turns_help(data: str, train: int | None = None) -> Found:
     """The loop against one round with as many generations and epochs, and against as many epochs on its targets."""
     ways = ("once-long", "first-targets")
     loop, *others = (turned(data, way, train) for way in ("loop", *ways))
-    said = ", ".join(f"{LOOPS[way].what} {shown(other)} %" for way, other in zip(ways, others, strict=True))
+    said = _named(ways, others)
     return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
 
 
 def later_searches_count(data: str, train: int | None = None) -> Found:
     """The loop against the same rounds whose later searches find nothing of the label."""
     loop = turned(data, train=train)
-    others = [turned(data, way, train) for way in LATER_SEARCHES]
-    said = ", ".join(f"{LOOPS[way].what} {shown(other)} %" for way, other in zip(LATER_SEARCHES, others, strict=True))
+    others = [turned(data, way, train) for way in WITHOUT_LATER_SEARCHES]
+    said = _named(WITHOUT_LATER_SEARCHES, others)
     return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
+
+
+def _named(ways: Sequence[str], found: Sequence[Numbers]) -> str:
+    """What came out of each way, after its name."""
+    return ", ".join(f"{LOOPS[way].what} {shown(values)} %" for way, values in zip(ways, found, strict=True))
 
 
 def gap_closes(data: str, train: int | None = None) -> Found:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from repsearch import checks
 from repsearch.data import Dataset
-from repsearch.learner import Learner, check, halves_of
+from repsearch.learner import Learner, check, halves_of, images_of
 from repsearch.moves import mean_of, moves
 from repsearch.networks import own_settings
 from repsearch.outlook import announce_rounds
@@ -90,20 +90,21 @@ def _run(network: nn.Module, learner: Learner, watch: Watch | None, change: Chan
     halves = _Halves(learner) if config.crossed else None
     done, weights = Rounds(), model.state_dict()
     for number in range(config.rounds):
-        found = _searched(number, network, learner, halves)
+        images = images_of(number, data, config, learner.seed)
+        found = _searched(number, images, network, learner, halves)
         if change is not None:
             found = [(rows, split, searched, change(number, searched, targets))
                      for rows, split, searched, targets in found]
         targets = found[0][3] if len(found) == 1 else of_all_images(
-            [part for *_, part in found], [rows for rows, *_ in found], data.train)
+            [part for *_, part in found], [rows for rows, *_ in found], images)
         moved = [moves(searched, part, split, config.search_of(number)) for _, split, searched, part in found
                  if number == 0 or any(config.generations)]
-        history, searching, spent = learner.learn(number, targets)
+        history, searching, spent = learner.learn(number, images, targets)
         if halves is not None and number + 1 < config.rounds:
-            spent += halves.learn(number, targets)
+            spent += halves.learn(number, images, targets)
         first = done[0].targets if number else targets
         spent += 0.0 if number and targets is first else searching
-        done.rounds.append(Round.of(targets, history, data.train, mean_of(moved), first, spent))
+        done.rounds.append(Round.of(targets, history, images, mean_of(moved), first, spent))
         if done.best == number:
             weights = copy.deepcopy(model.state_dict())
         if watch is not None:
@@ -118,11 +119,12 @@ Part = tuple[Tensor, "Split", nn.Module, "Targets"]
 """Some training images: their rows, the images, the network that was searched for them, and their targets."""
 
 
-def _searched(number: int, network: nn.Module, learner: Learner, halves: _Halves | None) -> list[Part]:
+def _searched(
+    number: int, split: Split, network: nn.Module, learner: Learner, halves: _Halves | None
+) -> list[Part]:
     """What a round's search finds, of all images or of each half."""
-    split = learner.data.train
     if number and halves is not None:
-        return halves.search(number, network)
+        return halves.search(number, split, network)
     if number:
         searched, targets = learner.search(number, split, network)
     else:
@@ -140,22 +142,22 @@ class _Halves:
     """
 
     def __init__(self, learner: Learner) -> None:
-        self.data, self.rows, self.learners = learner.data, list[Tensor](), list[Learner]()
+        self.rows, self.learners = list[Tensor](), list[Learner]()
         for number, (rows, half) in enumerate(halves_of(learner.data)):
             folder = None if learner.folder is None else learner.folder / f"half-{number}"
             model = copy.deepcopy(learner.model)
             self.rows.append(rows)
             self.learners.append(Learner(model, half, learner.config, learner.seed, folder, learner.progress))
 
-    def search(self, number: int, untrained: nn.Module) -> list[Part]:
-        """Search each half by the network that was trained on the other."""
-        found, names = list[Part](), zip(self.rows, self.learners, reversed(self.learners), strict=True)
-        for rows, own, other in names:
-            split = own.data.train
-            found.append((rows, split, *other.search(number, split, untrained)))
+    def search(self, number: int, split: Split, untrained: nn.Module) -> list[Part]:
+        """Search each half of a round's images by the network that was trained on the other."""
+        found = list[Part]()
+        for rows, other in zip(self.rows, reversed(self.learners), strict=True):
+            half = split[rows]
+            found.append((rows, half, *other.search(number, half, untrained)))
         return found
 
-    def learn(self, number: int, targets: Targets) -> float:
-        """Train each on its own half; what that cost, in F of an image."""
-        return sum(learner.learn(number, of_some_images(targets, rows, learner.data.train))[2]
+    def learn(self, number: int, split: Split, targets: Targets) -> float:
+        """Train each on its own half of a round's images; what that cost, in F of an image."""
+        return sum(learner.learn(number, split[rows], of_some_images(targets, rows, split[rows]))[2]
                    for rows, learner in zip(self.rows, self.learners, strict=True))

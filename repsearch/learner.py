@@ -12,6 +12,7 @@ from torch import nn
 
 from repsearch import checks, ranks
 from repsearch.checks import InputError
+from repsearch.data import augment
 from repsearch.engine.shapes import layer_shapes
 from repsearch.engine.threads import one_thread
 from repsearch.learning import Regression, learn
@@ -57,19 +58,25 @@ class Learner:
         """Whether this process says how far it is: of several ranks the first, if any does."""
         return self.progress and ranks.rank() == 0
 
-    def learn(self, number: int, targets: Targets) -> tuple[History, float, float]:
+    def learn(self, number: int, split: Split, targets: Targets) -> tuple[History, float, float]:
         """Train for a round; of several ranks the first trains, and the others then read its checkpoint.
+
+        Args:
+            number: of the round.
+            split: its training images.
+            targets: of these.
 
         Returns:
             What training went through; what the search for the targets cost, and the training, in F.
         """
         path = None if self.folder is None else self.folder / f"round-{number}" / "training.pt"
+        data = replace(self.data, train=split)
         for turn in (True, False):
             with ranks.all_or_none():
                 if (ranks.rank() == 0) == turn:
-                    history = learn(self.model, self.data, targets, self.config.learn_of(number), self.seed, path,
+                    history = learn(self.model, data, targets, self.config.learn_of(number), self.seed, path,
                                     self.progress, optimizer=self.optimizer)
-        searching = Regression(targets).spent(self.model, self.data) or 0.0
+        searching = Regression(targets).spent(self.model, data) or 0.0
         return history, searching, history.spent[-1] - searching
 
     def search(self, number: int, split: Split, untrained: nn.Module) -> tuple[nn.Module, Targets]:
@@ -127,6 +134,15 @@ class Learner:
         return of_all_layers(parts, split)
 
 
+def images_of(number: int, data: Dataset, config: AlternateConfig, seed: int) -> Split:
+    """The training images of a round: from the second on flipped and cropped anew, if the configuration says so."""
+    if not (number and config.augment):
+        return data.train
+    images = data.train.images
+    (generator,) = image_generators(seed, [number], images.device)
+    return replace(data.train, images=augment(images, generator))
+
+
 def halves_of(data: Dataset) -> list[tuple[torch.Tensor, Dataset]]:
     """Every other training image of each class, and the rest: their rows, and the data set with these alone."""
     labels = data.train.labels
@@ -164,3 +180,4 @@ def check(
         if own[name] != shape:
             raise InputError(f"model: its {name} is {own[name]} an image, the network's {shape}; build it of the same "
                              "width, for the same images")
+    images_of(1, replace(data, train=data.train[:1]), config, 0)

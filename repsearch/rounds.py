@@ -36,6 +36,8 @@ class AlternateConfig:
         optimizer: of later rounds, a "fresh" one, or a "warm" one that goes on with its momentum.
         crossed: in later rounds the network that searches an image has not been trained on it: two more networks are
             trained along, each on half of the images, and search the other half.
+        augment: later rounds search and train on the images flipped and cropped, anew each round; see
+            `repsearch.data.augment`.
 
     Raises:
         InputError: a value out of range, or not one number of generations a layer.
@@ -57,6 +59,7 @@ class AlternateConfig:
     judges: Literal["trained", "untrained"] = "trained"
     optimizer: Literal["fresh", "warm"] = "fresh"
     crossed: bool = False
+    augment: bool = False
 
     def __post_init__(self) -> None:
         checks.instance("search", self.search, SearchConfig, "give a preset's .search")
@@ -70,6 +73,7 @@ class AlternateConfig:
         checks.one_of("optimizer", self.optimizer, ("fresh", "warm"))
         checks.switch("normalise", self.normalise)
         checks.switch("crossed", self.crossed)
+        checks.switch("augment", self.augment)
         if not isinstance(self.generations, list | tuple) or len(self.generations) != len(self.search.schedule):
             raise InputError(f"generations={self.generations!r}: expected one number for each of the "
                              f"{len(self.search.schedule)} layers of search.schedule")
@@ -105,7 +109,8 @@ class Round:
             `repsearch.measure.between_class_share`.
         moves: from the activations of the network that was searched to its targets, by block; none where nothing was
             searched.
-        from_first: mean distance of the targets to those of round 0, as a share of these, by block.
+        from_first: mean distance of the targets to those of round 0, as a share of these, by block; of augmented images
+            to those of the plain ones.
         spent: what the round cost in F, its search and all that was trained.
     """
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import repsearch as rs
 from repsearch.cost import multiply_adds
 from repsearch.engine.threads import one_thread
-from repsearch.learner import halves_of
+from repsearch.learner import halves_of, images_of
 from repsearch.moves import moves
 from repsearch.networks import activations, layer_names, rest
 from repsearch.operators import normalise
@@ -99,8 +99,29 @@ def test_crossed_networks_search_images_that_they_were_not_trained_on(
             assert torch.equal(rounds[1].targets.cross_entropy(layer)[others], found.cross_entropy(layer))
 
 
+def test_augmented_rounds_search_and_train_on_other_images_each(
+    data: rs.Dataset, preset: Preset, config: AlternateConfig, tmp_path: Path
+) -> None:
+    """Round 0 on the plain ones; each later search is of images of its own, which are the plain ones flipped and cropped."""
+    own = replace(config, rounds=3, augment=True)
+    rounds, _ = run(data, preset, own, tmp_path)
+    plain = data.train.images
+    seen = [images_of(number, data, own, seed=0) for number in range(3)]
+    assert torch.equal(seen[0].images, plain) and not torch.equal(seen[1].images, seen[2].images)
+    padded = torch.cat([F.pad(each, (2,) * 4, mode="reflect") for each in (plain, plain.flip(3))], 1)
+    crops = F.unfold(padded.view(-1, 1, *padded.shape[2:]), plain.shape[2:]).view(len(plain), 2, plain[0].numel(), -1)
+    for number, split in enumerate(seen):
+        apart = (crops - split.images.flatten(1)[:, None, :, None]).abs().amax(2)
+        assert (apart.amin((1, 2)) == 0).all()
+        assert rounds[number].targets.manifest["data"] == split.fingerprint()
+        assert torch.equal(split.labels, data.train.labels) and torch.equal(split.indices, data.train.indices)
+    network = searchable(as_after_round_0(data, preset, own, rounds), data, own)
+    found = rs.search(network, seen[1], own.search_of(1), progress=False)
+    assert all(torch.equal(rounds[1].targets.read(layer), found.read(layer)) for layer in found.layers)
+
+
 @pytest.mark.parametrize("change", [{"optimizer": "warm"}, {"crossed": True}, {"judges": "untrained"}, {"generations": (0,) * 4},
-                                    {"normalise": False}])
+                                    {"normalise": False}, {"augment": True}, {"augment": True, "crossed": True}])
 def test_every_way_is_another_run_and_resumed_the_same(
     data: rs.Dataset, preset: Preset, config: AlternateConfig, tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -216,7 +237,7 @@ def test_settings_around_have_no_say(data: rs.Dataset, preset: Preset, config: A
     assert [other[1].history for other in again] == [plain[1].history] * 2
 
 
-@pytest.mark.parametrize("change", [{"generations": (0,) * 4}, {"judges": "untrained"}, {"crossed": True}])
+@pytest.mark.parametrize("change", [{"generations": (0,) * 4}, {"judges": "untrained"}, {"crossed": True, "augment": True}])
 def test_a_run_goes_on_with_another_number_of_threads(
     data: rs.Dataset, preset: Preset, config: AlternateConfig, tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -231,7 +252,7 @@ def test_a_run_goes_on_with_another_number_of_threads(
 @pytest.mark.parametrize(("change", "message"), [
     ({"judges": "nobody"}, "judges='nobody': unknown; choose one of trained, untrained"),
     ({"optimizer": "cold"}, "optimizer='cold': unknown"), ({"crossed": 1}, "crossed=1: expected True or False"),
-    ({"pull": -1}, "pull=-1: expected"),
+    ({"pull": -1}, "pull=-1: expected"), ({"augment": None}, "augment=None: expected True or False"),
 ])
 def test_values_out_of_range(config: AlternateConfig, change: dict[str, Any], message: str) -> None:
     with pytest.raises(rs.InputError, match=message):

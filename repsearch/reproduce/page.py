@@ -140,5 +140,14 @@ Minutes are those of all records of an experiment, on one core; searches that ex
 were made first. A command computes what is missing: empty folders for `--out` and `--store` make it compute everything
 again. The rows of Figure 2 at the paper's sizes are those of `repsearch reproduce fig2-paper`.
 
+```{{raw}} html
+<link rel="stylesheet" href="../_static/claims/claims.css">
+<div class="claims-filters"></div>
+```
+
 {sections}
+
+```{{raw}} html
+<script src="../_static/claims/claims.js"></script>
+```
 """

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "_static" / "explorer"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Step through a search</title>
 <style>html {{ --pst-color-background: #fff; background: var(--pst-color-background); }}
@@ -100,19 +99,6 @@ def test_what_the_page_says_of_the_searches_holds() -> None:
 # ---- the page
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("needs Chromium: install the package chromium")
-    api = pytest.importorskip("playwright.sync_api")
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     site = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "book" / "_static", site / "_static")
@@ -122,19 +108,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    """The page, of which at the end no request has left the disk, none has failed and nothing is on the console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    page, wrong = context.new_page(), []
-    page.on("request", lambda r: wrong.append(f"outside: {r.url}") if not r.url.startswith("file://") else None)
-    page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
-    page.on("console", lambda message: wrong.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.goto(address)
+def page(opened: Callable[[str], Any], address: str) -> Any:
+    page = opened(address)
     page.wait_for_selector(".explorer-status:not(:empty)")
-    yield page
-    context.close()
-    assert not wrong
+    return page
 
 
 def said(page: Any) -> str:

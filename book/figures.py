@@ -1,12 +1,14 @@
-"""Draw the animated figure of the introduction: a population evolving at block 0, 1, 2, then logits.
+"""Draw the figures of the introduction.
 
     python book/figures.py
 
-Writes book/_static/evolution.gif and evolution.png, its last frame, for readers who prefer no motion.
+Writes book/_static/evolution.gif, a population evolving at block 0, 1, 2, then logits, and evolution.png, its last
+frame, for readers who prefer no motion; and turns.png, what search and learning in turn have learned after each round.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +24,8 @@ import repsearch as rs
 from repsearch.config import split_population
 from repsearch.reference import search_images
 from repsearch.reproduce.figures import STYLE
+from repsearch.reproduce.turn_claims import PLAIN, climbed
+from repsearch.reproduce.turn_figures import climb
 
 STATIC = Path(__file__).resolve().parent / "_static"
 IMAGE, SEED = 4, 0
@@ -99,7 +103,15 @@ def draw(
               title="cross-entropy of the best")
 
 
+def turns() -> None:
+    """The picture holds what it was drawn from, so that a test can tell when that is no longer so."""
+    panels = [climbed(row) for row in PLAIN if row.data == "cifar10"]
+    drawn = json.dumps([[title, [record["test"] for record in records], rival] for title, records, rival in panels])
+    climb(*panels).savefig(STATIC / "turns.png", dpi=120, metadata={"Description": drawn})
+
+
 def main() -> None:
+    turns()
     data, seen, config = evolve()
     with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 10, "axes.titlesize": 10}):
         figure, axes = plt.subplots(1, 4, figsize=(10, 2.7), dpi=100, width_ratios=[1, 1, 1.35, 1.6])

@@ -143,19 +143,17 @@ Markdown(markdown(["round", *(f"block {n}" for n in range(3))], rows)
 # settings were not chosen in this way. Neither side augments its images.
 
 # %%
-from repsearch.reproduce.turn_claims import beside
+from repsearch.reproduce.turn_claims import CONTROLLED, beside
 
-Markdown(beside())
+Markdown(beside([CONTROLLED]))
 
 # %% mystnb={"figure": {"caption": "Test accuracy after each round, CIFAR-10 with 500 images: mean and range over seeds, a thin line a seed; dashed, SGD."}, "image": {"alt": "A line of test accuracy against the round, with a thin line a seed, and a dashed line for SGD."}}
 from matplotlib import pyplot as plt
 
-from repsearch.reproduce.records import read_records
-from repsearch.reproduce.turn_claims import lines_beside
+from repsearch.reproduce.turn_claims import climbed
 from repsearch.reproduce.turn_figures import climb, why
 
-loop = read_records("alternate-cifar10-500-book-loop-*")
-figure = climb(loop, lines_beside("cifar10", 500))
+figure = climb(climbed(CONTROLLED))
 plt.show()
 
 # %% [markdown]
@@ -164,6 +162,7 @@ plt.show()
 # What changes from round to round, block by block:
 
 # %% mystnb={"figure": {"caption": "CIFAR-10, 500 images. From left: how much of the targets' variance is about the class; how much of the targets the network does not learn; how far targets lie from the network's own activations; and how much of that way is downhill. Bands: range over seeds."}, "image": {"alt": "Four panels of lines against the round, one line a block."}}
+_, loop, _ = climbed(CONTROLLED)
 figure = why(loop)
 plt.show()
 

@@ -26,6 +26,8 @@ def add_commands(commands: Commands) -> None:
     sub = commands.add_parser("alternate", parents=[common_options()],
                               help="search and learning take turns; resumes if interrupted")
     sub.add_argument("--rounds", type=int, default=3, help="the paper's method, and this many less one (default: 3)")
+    sub.add_argument("--augment", action="store_true",
+                     help="later rounds search and train on the images flipped and cropped, anew each round")
     sub.add_argument("--store", type=file_name, help="folder of every round's targets and training (default: "
                                                      "rounds/<data>-<preset>)")
     sub.add_argument("--out", type=file_name, help="write the best round's weights there (safetensors)")
@@ -37,7 +39,7 @@ def _alternate(args: argparse.Namespace) -> None:
         data, preset = data_and_preset(args)
         folder = args.store or Path("rounds") / f"{data.name}-{preset.name}"
         check_files(args, "out", "json")
-        config, start = replace(preset.alternate, rounds=args.rounds), time.perf_counter()
+        config, start = replace(preset.alternate, rounds=args.rounds, augment=args.augment), time.perf_counter()
         model = learn_network(data, preset, args.seed).to(device)
         network = search_network(data, preset, args.seed).to(device)
         with called_out(folder, "--store"):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.reproduce.loops import CONTROLS, RIVAL_TRIALS, RIVALS
+from repsearch.reproduce.loops import CONTROLS
+from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
 from repsearch.reproduce.runs import Run
 from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
 from repsearch.reproduce.trials import TUNING
@@ -102,8 +103,22 @@ EXPERIMENTS = {
                             ("first-step",)),
     "turns-500": Experiment("6", "search and learning in turn, with controls, at 500 images", "alternate", ("cifar10",),
                             CONTROLS, train=500, seeds=5, first=3),
-    "turns-500-rivals": Experiment("6", "SGD at 500 images", "rival", ("cifar10",), tuple(RIVALS), train=500,
+    "turns-500-rivals": Experiment("6", "SGD at 500 images", "rival", ("cifar10",), ("sgd-tuned",), train=500,
                                    seeds=5, first=3),
+    "turns-500-augmented": Experiment("6", "search and learning in turn on augmented images", "alternate", ("cifar10",),
+                                      ("augmented",), train=500, seeds=5, first=3),
+    "turns-500-augmented-rivals": Experiment("6", "SGD with augmentation", "rival", ("cifar10",), ("sgd-augmented",),
+                                             train=500, seeds=5, first=3),
+    "turns-500-augmented-tuning": Experiment("6", "its settings, chosen on validation images", "rival", ("cifar10",),
+                                             tuple(AUGMENTED), train=500, seeds=1),
+    "turns": Experiment("6", "search and learning in turn, at 2,000 images", "alternate", ("mnist", "cifar10"),
+                        ("loop",), seeds=5, first=3),
+    "turns-rivals": Experiment("6", "SGD at 2,000 images", "rival", ("mnist", "cifar10"), ("sgd-tuned",), seeds=5,
+                               first=3),
+    "turns-rivals-tuning-cifar10": Experiment("6", "its settings, chosen on validation images", "rival", ("cifar10",),
+                                              LARGER, seeds=1),
+    "turns-rivals-tuning-mnist": Experiment("6", "its settings, chosen on validation images", "rival", ("mnist",),
+                                            LARGER[:4], seeds=1),
     "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
                                       tuple(RIVAL_TRIALS), train=500, seeds=1),
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),

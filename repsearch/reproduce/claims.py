@@ -189,21 +189,23 @@ def _section_6(paper: Record) -> list[Claim]:
     return [
         Claim("6", "Search-based training trails SGD", f"by {min(behind):.1f} to {max(behind):.1f} points",
               "table1 table2", trained.trails_sgd),
-        *(claim for where in turns.TURNED for claim in _turns(*where)),
+        *_turns(),
         Claim("6", "Diverse representations give diverse models", "left open", None, Found.untried),
     ]
 
 
-def _turns(data: str, train: int) -> list[Claim]:
-    where, made_by = turns.TURNED[data, train], f"turns-{train} turns-{train}-rivals"
+def _turns() -> list[Claim]:
+    controlled = turns.CONTROLLED
+    made_by = controlled.experiments.split()[0]
     return [
-        Claim("6", f"Letting search and learning inform each other is better: {where}", "left open", f"turns-{train}",
-              partial(turns.turns_help, data, train)),
-        Claim("6", f"It is the later searches that help: {where}", "", f"turns-{train}",
-              partial(turns.later_searches_count, data, train), ours=True),
-        Claim("6", f"The gap to SGD closes: {where}", "left open", made_by, partial(turns.gap_closes, data, train)),
-        Claim("6", f"Search and learning in turn get ahead of SGD: {where}", "", made_by,
-              partial(turns.overtakes, data, train), ours=True),
+        Claim("6", f"Letting search and learning inform each other is better: {controlled.title}", "left open", made_by,
+              turns.turns_help),
+        Claim("6", f"It is the later searches that help: {controlled.title}", "", made_by, turns.later_searches_count,
+              ours=True),
+        *(Claim("6", f"The gap to SGD closes: {where.title}", "left open", where.experiments,
+                partial(turns.gap_closes, where)) for where in turns.TURNED),
+        *(Claim("6", f"Search and learning in turn get ahead of SGD: {where.title}", "", where.experiments,
+                partial(turns.overtakes, where), ours=True) for where in turns.TURNED),
     ]
 
 

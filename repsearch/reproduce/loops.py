@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from repsearch.reproduce import rivals
 from repsearch.reproduce.alternated import Control, Setup
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.trials import CHOSEN
-from repsearch.reproduce.variant import CHOOSING, TEST_PARTS, setting
+from repsearch.reproduce.variant import CHOOSING, TEST_PARTS, rates, setting
 from repsearch.rounds import AlternateConfig
 
 if TYPE_CHECKING:
@@ -40,50 +39,14 @@ class Loop:
 
     def setup(self, preset: Preset, train: int | None = None) -> Setup:
         """All that this way does at a preset, with `train` training images if not the preset's number."""
-        sample = _sample(preset, train, self.tested)
+        sample = sample_of(preset, train, self.tested)
         teacher = CHOSEN["sgd"].variant("sgd", "teacher").setup(preset).fit
         config = self.reading(preset.alternate) if self.reading else preset.alternate
         return Setup(sample, self.width or preset.width, self.groups or preset.groups, config, teacher, self.control,
                      self.tested, preset.statistics)
 
 
-@dataclass(frozen=True)
-class Rival:
-    """SGD with what a practitioner adds.
-
-    Args:
-        what: in a few words, for tables.
-        groups: ConvGroups a block.
-        rate: learning rate as a share of the preset's.
-        decay: weight decay.
-        smoothing, dropout: see `repsearch.reproduce.rivals.Regularised`.
-        epochs: if not as many as the loop has in all.
-        batch: images a step, if not the preset's.
-        tested: as in `Loop`.
-    """
-
-    what: str
-    groups: int = 1
-    rate: float = 3
-    decay: float = 5e-3
-    smoothing: float = 0.0
-    dropout: float = 0.0
-    epochs: int | None = None
-    batch: int | None = None
-    tested: bool = True
-
-    def setup(self, preset: Preset, train: int | None = None) -> rivals.Setup:
-        """All that it does at a preset, with `train` training images if not the preset's number."""
-        loop = preset.alternate
-        epochs = self.epochs or loop.learn.epochs + (loop.rounds - 1) * loop.epochs
-        fit = replace(preset.baseline, learning_rate=self.rate * preset.baseline.learning_rate,
-                      weight_decay=self.decay, epochs=epochs,
-                      batch=self.batch or preset.baseline.batch)
-        return rivals.Setup(_sample(preset, train, self.tested), preset.width, self.groups, fit, self.smoothing,
-                            self.dropout, self.tested, preset.statistics)
-
-
-def _sample(preset: Preset, train: int | None, tested: bool) -> Sample:
+def sample_of(preset: Preset, train: int | None, tested: bool) -> Sample:
     """Images: what is tested has its own part of the test images, what isn't more to choose on."""
     validation = preset.validation if tested else CHOOSING
     return Sample(preset.data, train or preset.train, validation, preset.test, TEST_PARTS[preset.name])
@@ -112,6 +75,12 @@ def shared_draws(config: AlternateConfig) -> AlternateConfig:
     return replace(config, search=replace(config.search, draws="shared"))
 
 
+def augmented(config: AlternateConfig) -> AlternateConfig:
+    """Nine rounds of half the generations, the later ones on images flipped and cropped anew each; smaller batches."""
+    learn = rates(0.5, 0.5)(replace(config.learn, batch=50))
+    return replace(config, rounds=9, generations=tuple(n // 2 for n in config.generations), learn=learn, augment=True)
+
+
 def last_weights(config: AlternateConfig) -> AlternateConfig:
     """The weights of the last epoch go on."""
     return replace(config, learn=replace(config.learn, keep="last"))
@@ -135,6 +104,7 @@ LOOPS = {
     "untrained-judges": Loop("the untrained network's later blocks judge", setting(judges="untrained")),
     "shared-draws": Loop("draws shared by all images", shared_draws),
     **{f"pull{mu:g}": Loop(f"pulled to its own activations, mu {mu:g}", setting(pull=mu)) for mu in (0.1, 1, 10)},
+    "augmented": Loop("nine rounds, the later ones on augmented images", augmented),
     "warm": Loop("the optimizer keeps its momentum", setting(optimizer="warm")),
     "last": Loop("the last epoch's weights go on", last_weights),
     "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),
@@ -142,26 +112,3 @@ LOOPS = {
 
 CONTROLS = ("loop", "once", "once-long", "first-targets", "still", "others-moves", "means")
 """What tells what the loop owes to what; the rest of `LOOPS` are other ways to take turns."""
-RIVALS = {"sgd-tuned": Rival("SGD, tuned, as many epochs", rate=1, smoothing=0.1, batch=25)}
-"""The best of the trials on validation images."""
-
-
-def _rival(**setting: Any) -> Rival:
-    """One that is tried."""
-    return Rival("SGD with what a practitioner adds", epochs=36, tested=False, **setting)
-
-
-RIVAL_TRIALS = {
-    f"trial-{2 * trial.groups}-x{trial.rate:g}-decay-{trial.decay:g}-smoothing-{trial.smoothing:g}"
-    f"-dropout-{trial.dropout:g}-epochs-{trial.epochs}" + (f"-batch-{trial.batch}" if trial.batch else ""): trial
-    for trial in (
-        *(_rival(smoothing=share) for share in (0, 0.1, 0.2)),
-        *(_rival(decay=decay, smoothing=share) for decay in (2e-3, 1e-2) for share in (0.1, 0.2)),
-        _rival(rate=1, decay=1e-2, smoothing=0.2), _rival(rate=10, decay=2e-3, smoothing=0.2),
-        *(_rival(smoothing=0.2, dropout=share) for share in (0.1, 0.3)),
-        _rival(groups=2, rate=1, decay=1e-2, smoothing=0.2), _rival(batch=50, smoothing=0.1),
-        _rival(batch=50, rate=1, decay=1e-2), _rival(batch=25, rate=1, decay=1e-2),
-        _rival(batch=25, rate=1, decay=5e-3, smoothing=0.1), _rival(batch=50, smoothing=0.1, dropout=0.3),
-        _rival(batch=50, smoothing=0.1, dropout=0.5), _rival(batch=25, rate=1, decay=5e-3, smoothing=0.1, dropout=0.3),
-    )
-}

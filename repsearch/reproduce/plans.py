@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.reproduce import untrained
-from repsearch.reproduce.loops import LOOPS, RIVAL_TRIALS, RIVALS
+from repsearch.reproduce.loops import LOOPS
+from repsearch.reproduce.rival_settings import rival_of
 from repsearch.reproduce.search_plans import (
     diversity_setup,
     figure2_setup,
@@ -55,9 +56,7 @@ def _training(preset: Preset, variant: str, train: int | None) -> Any:
 
 
 def _rival(preset: Preset, variant: str, train: int | None) -> Any:
-    known = {**RIVALS, **RIVAL_TRIALS}
-    checks.one_of("variant", variant, known)
-    return known[variant].setup(preset, train)
+    return rival_of(variant, preset, train).setup(preset, train)
 
 
 def _alternate(preset: Preset, variant: str, train: int | None) -> Any:

@@ -79,13 +79,14 @@ def check_source(data: str, folder: Path, root: str | None) -> None:
 def listing(preset: str, seeds: Sequence[int], folder: Path) -> str:
     """A table of all experiments: runs done, stale, missing; and what their records took."""
     checks.one_of("preset", preset, presets.PRESETS)
-    lines = [f"{'id':<21}{'section':<10}{'done':>5}{'stale':>6}{'missing':>8}{'minutes':>9}  what"]
+    width = 1 + max(map(len, EXPERIMENTS))
+    lines = [f"{'id':<{width}}{'section':<10}{'done':>5}{'stale':>6}{'missing':>8}{'minutes':>9}  what"]
     states: dict[Run, str] = {}
 
     def row(name: str, section: str, chosen: Sequence[Run], what: str) -> str:
         counts = [[states[run] for run in chosen].count(state) for state in ("done", "stale", "missing")]
         minutes = sum((run.read(folder) or {}).get("seconds", 0.0) for run in chosen) / 60
-        return f"{name:<21}{section:<10}{counts[0]:>5}{counts[1]:>6}{counts[2]:>8}{minutes:>9.1f}  {what}"
+        return f"{name:<{width}}{section:<10}{counts[0]:>5}{counts[1]:>6}{counts[2]:>8}{minutes:>9.1f}  {what}"
 
     for name, experiment in EXPERIMENTS.items():
         chosen = experiment.runs(preset, seeds)

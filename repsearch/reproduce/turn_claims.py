@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import mean
 
+from repsearch import presets
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast, interval, within
-from repsearch.reproduce.loops import LOOPS, RIVALS
+from repsearch.reproduce.loops import LOOPS
+from repsearch.reproduce.records import Record, read_records
+from repsearch.reproduce.rival_settings import RIVALS
 from repsearch.reproduce.seeds import FEW, Numbers, beyond, numbers, paired, shown
 from repsearch.reproduce.tables import markdown, mean_std
 from repsearch.reproduce.training_claims import CLOSE, POINT, POINTS
 
-TURNED = {("cifar10", FEW): f"CIFAR-10, {FEW} images, not augmented"}
-"""Data sets and numbers of training images that search and learning have taken turns on."""
-RIVAL = "sgd-tuned"
+
+@dataclass(frozen=True)
+class Turned:
+    """What search and learning have taken turns on.
+
+    Args:
+        title: for tables.
+        data: name of the data set.
+        train: training images, if not the preset's number.
+        loop, rival: variants of their records.
+        experiments: that made them.
+    """
+
+    title: str
+    data: str
+    train: int | None = None
+    loop: str = "loop"
+    rival: str = "sgd-tuned"
+    experiments: str = "turns turns-rivals"
+
+    def turned(self) -> Numbers:
+        """Test accuracy in percent of the round that did best on validation images."""
+        return turned(self.data, self.loop, self.train)
+
+    def once(self) -> Numbers:
+        """The same of one shot, which is round 0."""
+        return numbers(name_of("alternate", self.data, self.loop, self.train), "test.0", 100)
+
+    def rivalled(self) -> Numbers:
+        """Test accuracy in percent of SGD with what a practitioner adds."""
+        return numbers(name_of("rival", self.data, self.rival, self.train), "test_accuracy", 100)
+
+
+CONTROLLED = Turned(f"CIFAR-10, {FEW} images, not augmented", "cifar10", FEW, experiments="turns-500 turns-500-rivals")
+"""What controls were made of."""
+PLAIN = (
+    CONTROLLED,
+    Turned("CIFAR-10, 2,000 images, not augmented", "cifar10"),
+    Turned("MNIST, 2,000 images", "mnist"),
+)
+AUGMENTED = Turned(f"CIFAR-10, {FEW} images, augmented", "cifar10", FEW, "augmented", "sgd-augmented",
+                   "turns-500-augmented turns-500-augmented-rivals")
+TURNED = (CONTROLLED,)
 WITHOUT_LATER_SEARCHES = ("still", "others-moves", "first-targets")
 """What is learned from where a later round's search finds nothing of the image's label."""
 
@@ -24,51 +68,41 @@ def turned(data: str, way: str = "loop", train: int | None = None) -> Numbers:
     return numbers(name_of("alternate", data, way, train), lambda record: 100 * record["test"][record["best"]])
 
 
-def rivalled(data: str, train: int | None = None) -> Numbers:
-    """Test accuracy in percent of SGD with what a practitioner adds."""
-    return numbers(name_of("rival", data, RIVAL, train), "test_accuracy", 100)
-
-
 def name_of(kind: str, data: str, way: str, train: int | None = None) -> str:
     """The name, without its seed, of records at the book preset."""
     return f"{kind}-{data if train is None else f'{data}-{train}'}-book-{way}"
 
 
-def turns_help(data: str, train: int | None = None) -> Found:
+def turns_help() -> Found:
     """The loop against one round with as many generations and epochs, and against as many epochs on its targets."""
-    ways = ("once-long", "first-targets")
-    loop, *others = (turned(data, way, train) for way in ("loop", *ways))
-    said = _named(ways, others)
-    return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
+    return _beyond(("once-long", "first-targets"))
 
 
-def later_searches_count(data: str, train: int | None = None) -> Found:
+def later_searches_count() -> Found:
     """The loop against the same rounds whose later searches find nothing of the label."""
-    loop = turned(data, train=train)
-    others = [turned(data, way, train) for way in WITHOUT_LATER_SEARCHES]
-    said = _named(WITHOUT_LATER_SEARCHES, others)
+    return _beyond(WITHOUT_LATER_SEARCHES)
+
+
+def _beyond(names: Sequence[str]) -> Found:
+    """The loop against the best of its controls, seed by seed."""
+    loop, *others = (turned(CONTROLLED.data, name, CONTROLLED.train) for name in (CONTROLLED.loop, *names))
+    said = ", ".join(f"{LOOPS[name].what} {shown(values)} %" for name, values in zip(names, others, strict=True))
     return Found(f"{shown(loop)} %", said, [Contrast(beyond(loop, *others), POINT)], POINTS)
 
 
-def _named(ways: Sequence[str], found: Sequence[Numbers]) -> str:
-    """What came out of each way, after its name."""
-    return ", ".join(f"{LOOPS[way].what} {shown(values)} %" for way, values in zip(ways, found, strict=True))
-
-
-def gap_closes(data: str, train: int | None = None) -> Found:
+def gap_closes(where: Turned) -> Found:
     """The loop against tuned SGD: no more than a point behind."""
-    loop, rival = turned(data, train=train), rivalled(data, train)
-    behind = paired(rival, loop)
-    once = turned(data, "once", train)
+    loop, rival, once = where.turned(), where.rivalled(), where.once()
+    behind, close = paired(rival, loop), CLOSE[where.data]
     return Found(f"{shown(loop)} against {shown(rival)} %: {shown(behind)} points behind",
-                 f"one shot {shown(paired(rival, once))} points behind", [within(behind, CLOSE[data])],
-                 f"points inside {CLOSE[data]} point of SGD")
+                 f"one shot {shown(paired(rival, once))} points behind", [within(behind, close)],
+                 f"points inside {close} point of SGD")
 
 
-def overtakes(data: str, train: int | None = None) -> Found:
+def overtakes(where: Turned) -> Found:
     """The loop against tuned SGD: ahead."""
-    loop, rival = turned(data, train=train), rivalled(data, train)
-    return Found(f"{shown(loop)} %", f"{RIVALS[RIVAL].what} {shown(rival)} %",
+    loop, rival = where.turned(), where.rivalled()
+    return Found(f"{shown(loop)} %", f"{RIVALS[where.rival].what} {shown(rival)} %",
                  [Contrast(paired(loop, rival), POINT)], POINTS)
 
 
@@ -86,16 +120,23 @@ def ways(names: Sequence[str], data: str = "cifar10", train: int | None = FEW, b
     return markdown(["", "test accuracy, %", "difference to the loop, points [95 % interval]"], rows)
 
 
-def beside() -> str:
+def beside(rows: Sequence[Turned] = TURNED) -> str:
     """A table, a row for the images of a data set: one shot, the loop, and its rival."""
-    head = ["", "one shot", "**loop**", RIVALS[RIVAL].what, "loop ahead of SGD, points [95 % interval]"]
-    rows = []
-    for (data, train), title in TURNED.items():
-        once, loop, rival = turned(data, "once", train), turned(data, train=train), rivalled(data, train)
-        rows.append([title, shown(once), shown(loop), shown(rival), str(interval(paired(loop, rival)))])
-    return markdown(head, rows) + "\n\nTest accuracy in percent."
+    head = ["", "one shot", "**loop**", "SGD", "loop ahead of SGD, points [95 % interval]"]
+    found = []
+    for row in rows:
+        loop, rival = row.turned(), row.rivalled()
+        found.append([row.title, shown(row.once()), shown(loop), shown(rival), str(interval(paired(loop, rival)))])
+    return markdown(head, found) + "\n\nTest accuracy in percent."
 
 
-def lines_beside(data: str, train: int | None = None) -> dict[str, float]:
-    """Mean accuracy of the rival, for a figure."""
-    return {RIVALS[RIVAL].what: mean(rivalled(data, train).values())}
+def climbed(row: Turned) -> tuple[str, list[Record], dict[str, float]]:
+    """Title, records and the rival's mean accuracy, for a figure."""
+    records = read_records(f"{name_of('alternate', row.data, row.loop, row.train)}-[0-9]*")
+    return row.title, records, {RIVALS[row.rival].what: mean(row.rivalled().values())}
+
+
+def ahead(rows: Sequence[Turned]) -> list[tuple[int, str, list[float]]]:
+    """Training images, "loop" or "one shot", and its points ahead of SGD, one a seed: for a figure."""
+    return [(row.train or presets.book(row.data).train or 0, name, paired(values, row.rivalled()))
+            for row in rows for name, values in (("loop", row.turned()), ("one shot", row.once()))]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from repsearch.reproduce.figures import COLOURS, STYLE, ranged_line
+from repsearch.reproduce.intervals import interval
 
 if TYPE_CHECKING:
     from repsearch.reproduce.records import Record
@@ -18,23 +19,25 @@ if TYPE_CHECKING:
 BLOCKS = ("block0", "block1", "block2")
 
 
-def climb(records: Sequence[Record], beside: dict[str, float]) -> Figure:
-    """Test accuracy after each round, a thin line a seed, and what it is compared with as dashed lines.
+def climb(*panels: tuple[str, Sequence[Record], dict[str, float]]) -> Figure:
+    """Test accuracy after each round, a thin line a seed, and SGD as a dashed line.
 
     Args:
-        records: of `repsearch.reproduce.alternated`, of one way, one a seed.
-        beside: names and accuracies in percent.
+        panels: of each its title; records of `repsearch.reproduce.alternated`, of one way, one a seed; and the name and
+            accuracy in percent of SGD.
     """
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(6.4, 3.4))
-        seeds = np.array([[100 * value for value in record["test"]] for record in records])
-        for seed in seeds:
-            ax.plot(seed, color=COLOURS["search-based"], linewidth=0.7, alpha=0.5)
-        ranged_line(ax, seeds, COLOURS["search-based"], "search and learning in turn", marker=True)
-        for (name, value), style in zip(beside.items(), ("--", ":", "-."), strict=False):
-            ax.axhline(value, color=COLOURS["SGD" if "SGD" in name else "untrained body"], linestyle=style, label=name)
-        ax.set(xlabel="round", ylabel="test accuracy, %", xticks=range(seeds.shape[1]))
-        ax.legend(fontsize=9)
+        width = 6.4 if len(panels) == 1 else 4 * len(panels)
+        figure, axes = plt.subplots(1, len(panels), figsize=(width, 3.4), squeeze=False)
+        for ax, (title, records, beside) in zip(axes[0], panels, strict=True):
+            seeds = np.array([[100 * value for value in record["test"]] for record in records])
+            for seed in seeds:
+                ax.plot(seed, color=COLOURS["search-based"], linewidth=0.7, alpha=0.5)
+            ranged_line(ax, seeds, COLOURS["search-based"], "search and learning in turn", marker=True)
+            for name, value in beside.items():
+                ax.axhline(value, color=COLOURS["SGD"], linestyle="--", label=name)
+            ax.set(title=title, xlabel="round", ylabel="test accuracy, %", xticks=range(seeds.shape[1]))
+            ax.legend(fontsize=9)
     return figure
 
 
@@ -71,3 +74,28 @@ def _null(ax: Axes, records: Sequence[Record], title: str) -> None:
         seeds = [[np.mean([one["moves"][block]["others"] for block in BLOCKS]) for one in record["rounds"]]
                  for record in records]
         ranged_line(ax, seeds, COLOURS["untrained body"], "with another image's", style=":")
+
+
+def gaps(rows: Sequence[tuple[float, str, Sequence[float]]], label: str) -> Figure:
+    """Points ahead of SGD against a size, with 95 % intervals.
+
+    Args:
+        rows: size, name of the way, and its points ahead of SGD, one a seed.
+        label: of the size.
+    """
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(6.4, 3.4))
+        for name, colour in (("loop", "search-based"), ("one shot", "untrained body")):
+            chosen = [(size, interval(values)) for size, way, values in sorted(rows) if way == name]
+            if chosen:
+                found = [one for _, one in chosen]
+                ends = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
+                ax.errorbar([size for size, _ in chosen], [one.mean for one in found], ends, marker="o", capsize=3,
+                            color=COLOURS[colour], label=name)
+        ax.axhline(0, color=COLOURS["SGD"], label="SGD")
+        ax.set(xscale="log", xlabel=label, ylabel="points ahead of SGD")
+        sizes = sorted({size for size, *_ in rows})
+        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        ax.minorticks_off()
+        ax.legend(fontsize=9)
+    return figure

@@ -16,7 +16,7 @@ SMALL = ("--train", "20", "--validation", "20", "--test", "30", "--rounds", "2")
 
 def test_rounds_are_run_kept_and_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, record, weights = tmp_path / "rounds", tmp_path / "record.json", tmp_path / "weights.safetensors"
-    command = ["alternate", *SMALL, "--quiet", "--store", str(store), "--json", str(record), "--out", str(weights)]
+    command = ["alternate", *SMALL, "--augment", "--quiet", "--store", str(store), "--json", str(record), "--out", str(weights)]
     assert main(command) == 0
     said = capsys.readouterr().out
     times = {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")}
@@ -24,6 +24,7 @@ def test_rounds_are_run_kept_and_gone_on_with(tmp_path: Path, capsys: pytest.Cap
     kept = json.loads(record.read_text(encoding="utf-8"))
     assert f"round {kept['best']} did best on the validation images: test {kept['test_accuracy']:.1%}" in said
     assert len(kept["rounds"]) == 2 and kept["settings"]["alternate"]["rounds"] == 2
+    assert kept["settings"]["alternate"]["augment"]
 
     data, preset = rs.load("digits", train=20, validation=20, test=30), rs.presets.smoke()
     model = rs.learn_network(data, preset)

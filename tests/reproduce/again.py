@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,20 @@ def turned(data: str, way: str, train: int | None = None) -> Numbers:
     return each(f"alternate-{data}{f'-{train}' if train else ''}-book-{way}", value)
 
 
-def rival(data: str, train: int | None = None) -> Numbers:
-    return each(f"rival-{data}{f'-{train}' if train else ''}-book-sgd-tuned", lambda r: 100 * r["test_accuracy"])
+def rival(data: str, way: str, train: int | None = None) -> Numbers:
+    return each(f"rival-{data}{f'-{train}' if train else ''}-book-{way}", lambda r: 100 * r["test_accuracy"])
+
+
+def both(data: str, train: int | None = None, kind: str = "tuned") -> tuple[Numbers, Numbers]:
+    return turned(data, "loop" if kind == "tuned" else kind, train), rival(data, f"sgd-{kind}", train)
+
+
+TURNS = {
+    "CIFAR-10, 500 images, not augmented": partial(both, "cifar10", 500),
+    "CIFAR-10, 2,000 images, not augmented": partial(both, "cifar10"),
+    "MNIST, 2,000 images": partial(both, "mnist"),
+    "CIFAR-10, 500 images, augmented": partial(both, "cifar10", 500, "augmented"),
+}
 
 
 # --- sections 2 and 3 -------------------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from again import (
     interval,
     judged,
     one,
-    rival,
     together,
     training,
     turned,
@@ -261,10 +260,9 @@ ROWS: dict[str, Callable[[], Again]] = {
         turned("cifar10", way, 500) for way in ("loop", "once-long", "first-targets"))),
     "It is the later searches that help: CIFAR-10, 500 images, not augmented": lambda: above(*(
         turned("cifar10", way, 500) for way in ("loop", "still", "others-moves", "first-targets"))),
-    "The gap to SGD closes: CIFAR-10, 500 images, not augmented": lambda: close(
-        turned("cifar10", "loop", 500), rival("cifar10", 500), 1),
-    "Search and learning in turn get ahead of SGD: CIFAR-10, 500 images, not augmented": lambda: above(
-        turned("cifar10", "loop", 500), rival("cifar10", 500)),
+    **{f"The gap to SGD closes: {title}": partial(lambda both: close(*both(), 1), both) for title, both in again.TURNS.items()},
+    **{f"Search and learning in turn get ahead of SGD: {title}": partial(lambda both: above(*both()), both)
+       for title, both in again.TURNS.items()},
 }
 
 

@@ -1,0 +1,140 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How far does it carry?
+#
+# **What you will see.** [Search and learning in turn](11_turns) get ahead of SGD on few photographs. Here there are more of them,
+# other data, and augmentation, and the rival is tuned anew for each.
+#
+# **Before you start.** [Search and learning take turns](11_turns). **Takes** half a minute on two CPU cores.
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("repsearch") is None:  # on Colab, say
+    source = "git+https://github.com/repsearch/repsearch"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+# %%
+import repsearch as rs
+
+preset, seed = rs.presets.named(), 0
+print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
+      "this chapter takes half a minute")
+
+# %% [markdown]
+# ## Live: few images, and more
+#
+# The loop, and SGD in as many epochs with the same weight decay, on digits:
+
+# %%
+from dataclasses import replace
+
+from IPython.display import Markdown
+
+from repsearch.reproduce.tables import markdown
+
+turns = preset.alternate
+epochs = turns.learn.epochs + (turns.rounds - 1) * turns.epochs
+rows = []
+for train in (50, 200):
+    data = rs.load(preset.data, train=train, validation=200, test=300, seed=seed)
+    network = rs.search_network(data, preset, seed=seed)
+    model = rs.learn_network(data, preset, seed=seed)
+    rs.alternate(network, model, data, turns, seed=seed, progress=False)
+    rival = rs.learn_network(data, preset, seed=seed)
+    fit = replace(preset.baseline, epochs=epochs, weight_decay=preset.weight_decay)
+    rs.fit(rival, data, rs.methods.Backprop(), fit, seed, progress=False)
+    rows.append([str(train), *(f"{rs.accuracy(one, data.test):.1%}" for one in (model, rival))])
+Markdown(markdown(["training images", "loop", "SGD"], rows)
+         + "\n\nDigits, test images, one seed.")
+
+# %% [markdown]
+# One seed shows that it runs, and no more.
+#
+# ## More images, other data
+#
+# The book preset, with more photographs and with handwritten digits:
+#
+# ```
+# python -m repsearch reproduce turns turns-rivals
+# ```
+#
+# The loop keeps the settings that it had with 500 images. SGD gets the best of several trials on validation images at each size and
+# data set, in as many epochs as the loop has in all:
+
+# %%
+from repsearch.reproduce.turn_claims import PLAIN, beside
+
+Markdown(beside(PLAIN))
+
+# %% mystnb={"figure": {"caption": "CIFAR-10, not augmented: points ahead of tuned SGD against training images, mean and 95 % interval over seeds. Below zero is behind."}, "image": {"alt": "Two lines of points ahead of SGD against the number of images, one for the loop and one for one shot."}}
+from matplotlib import pyplot as plt
+
+from repsearch.reproduce.turn_claims import ahead
+from repsearch.reproduce.turn_figures import gaps
+
+figure = gaps(ahead([row for row in PLAIN if row.data == "cifar10"]), "training images")
+plt.show()
+
+# %% [markdown]
+# TODO
+#
+# ## With augmentation
+#
+# Flipped and shifted images are what helps SGD most where images are few. A stored target is of one view of an image and no other, so
+# in one shot it has to [serve all of them](04_learning). In turns it need not: each later round can flip and crop the images anew,
+# search *these*, and train on them.
+
+# %%
+augmented = replace(turns, augment=True, rounds=5)
+print(augmented.augment, augmented.rounds)
+
+# %% [markdown]
+# With 500 photographs, nine rounds, each of the later ones with half the generations and epochs; SGD augments every batch anew, in as
+# many epochs, and is tuned once more:
+
+# %%
+from repsearch.reproduce.turn_claims import AUGMENTED
+
+Markdown(beside([AUGMENTED]))
+
+# %% [markdown]
+# TODO
+#
+# ## What came out
+#
+# Verdicts follow [these rules](../book/claims.md).
+
+# %% tags=["hide-input"]
+from repsearch.reproduce.page import table
+
+where = [row.title for row in (*PLAIN[1:], AUGMENTED)]
+Markdown(table(("6",), where=lambda claim: any(title in claim.what for title in where)))
+
+# %% [markdown]
+# **Summary.** TODO
+#
+# ## Exercises
+#
+# **1.** What does a loop cost, in forward passes of an image, and how many epochs of SGD is that? An epoch of SGD is three passes of
+# every image.
+
+# %% tags=["hide-cell"]
+from repsearch.reproduce.records import read_records
+
+for name in ("alternate-cifar10-500-book-loop-*", "alternate-cifar10-book-loop-*"):
+    (record, *_) = read_records(name)
+    spent = record["spent"] / record["images"]["train"]
+    print(f"{record['images']['train']} images: {spent:.0f} passes an image, or "
+          f"{spent / 3:.0f} epochs; {record['seconds'] / 60:.0f} minutes on one core")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from repsearch.cli.main import main
+from repsearch.reproduce.catalogue import EXPERIMENTS
 from repsearch.reproduce.provenance import code_hash
 
 
@@ -29,7 +30,9 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
     stale = out / "fig2-digits-smoke-noise-1.json"
     stale.write_text(stale.read_text().replace(made_by, "0" * 16))
     assert main([*command[:1], "--list", "--preset", "smoke", "--seeds", "0", "1", "--out", str(out)]) == 0
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("fig2 "))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["id", *EXPERIMENTS, "all"]
+    (line,) = (line for line in lines if line.startswith("fig2 "))
     assert line.split()[:5] == ["fig2", "3.2", "0", "1", "5"]
     assert main(command) == 0
     said = capsys.readouterr().out

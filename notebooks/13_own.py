@@ -168,7 +168,10 @@ print(rounds, f"test {rs.accuracy(model, data.test):.1%}")
 
 # %% [markdown]
 # `rs.search` and `rs.alternate` take `store="<folder>"`, `rs.learn` and `rs.fit` `checkpoint="<file>"`: interrupted, they go on when they are
-# called again. Targets are opened with `rs.Targets.open("<folder>")`.
+# called again. Targets are opened with `rs.Targets.open("<folder>")`; those that you were given are
+# [safe to open](https://github.com/repsearch/repsearch/blob/main/SECURITY.md). A trained model is saved as any other, with
+# `torch.save(model.state_dict(), "<file>")`, and `rs.predict(model, images)` gives logits of images normalised as `data.mean` and
+# `data.std` say.
 #
 # ## A network that exists
 #

@@ -43,7 +43,8 @@ def alternate(
     """Search `network`, train `model` on what was found; then search the model itself and train it on, round by round.
 
     Round 0 is `repsearch.search` and `repsearch.learn` with the same arguments. Each later round searches a copy of the
-    model, its statistics calibrated as a search needs them, from noisy copies of the images sent through it.
+    model, its statistics calibrated as a search needs them, from noisy copies of the images sent through it. What is
+    drawn for an image and layer is the same in every round.
 
     Args:
         network: is searched in round 0; see `repsearch.search`.

@@ -95,8 +95,8 @@ class Learner:
         return network, targets if any(self.config.generations) else self._own(targets, split)
 
     def searchable(self) -> nn.Module:
-        """A copy of the network as it is searched: BatchNorm frozen at the statistics of what its search begins with,
-        or, where nothing is normalised, at its own."""
+        """A copy of the network as it is searched: BatchNorm frozen at the statistics of noisy copies of the training
+        images as they are, not augmented; or, where nothing is normalised, at its own."""
         network: Network = copy.deepcopy(self.model)  # type: ignore[assignment]
         if not self.config.search_of(1).normalise:
             return network.eval().requires_grad_(False)

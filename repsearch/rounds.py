@@ -37,7 +37,8 @@ class AlternateConfig:
         crossed: in later rounds the network that searches an image has not been trained on it: two more networks are
             trained along, each on half of the images, and search the other half.
         augment: later rounds search and train on the images flipped and cropped, anew each round; see
-            `repsearch.data.augment`.
+            `repsearch.data.augment`. With `learn.augment`, they are augmented once more at each step of the training,
+            and a target then serves all that becomes of its image.
 
     Raises:
         InputError: a value out of range, or not one number of generations a layer.

@@ -48,6 +48,12 @@ class Turned:
         """Test accuracy in percent of SGD with what a practitioner adds."""
         return numbers(name_of("rival", self.data, self.rival, self.train), "test_accuracy", 100)
 
+    def cost(self) -> float:
+        """Forward passes of an image that the loop takes for one of its rival's."""
+        loop, rival = (mean(numbers(name_of(kind, self.data, way, self.train), "spent").values())
+                       for kind, way in (("alternate", self.loop), ("rival", self.rival)))
+        return loop / rival
+
 
 CONTROLLED = Turned(f"CIFAR-10, {FEW} images, not augmented", "cifar10", FEW, experiments="turns-500 turns-500-rivals")
 """What controls were made of."""
@@ -58,7 +64,7 @@ PLAIN = (
 )
 AUGMENTED = Turned(f"CIFAR-10, {FEW} images, augmented", "cifar10", FEW, "augmented", "sgd-augmented",
                    "turns-500-augmented turns-500-augmented-rivals")
-TURNED = (CONTROLLED,)
+TURNED = (*PLAIN, AUGMENTED)
 WITHOUT_LATER_SEARCHES = ("still", "others-moves", "first-targets")
 """What is learned from where a later round's search finds nothing of the image's label."""
 
@@ -122,12 +128,13 @@ def ways(names: Sequence[str], data: str = "cifar10", train: int | None = FEW, b
 
 def beside(rows: Sequence[Turned] = TURNED) -> str:
     """A table, a row for the images of a data set: one shot, the loop, and its rival."""
-    head = ["", "one shot", "**loop**", "SGD", "loop ahead of SGD, points [95 % interval]"]
+    head = ["", "one shot", "**loop**", "SGD", "loop ahead of SGD, points [95 % interval]", "passes, times SGD's"]
     found = []
     for row in rows:
         loop, rival = row.turned(), row.rivalled()
-        found.append([row.title, shown(row.once()), shown(loop), shown(rival), str(interval(paired(loop, rival)))])
-    return markdown(head, found) + "\n\nTest accuracy in percent."
+        apart = interval(paired(loop, rival))
+        found.append([row.title, shown(row.once()), shown(loop), shown(rival), str(apart), f"{row.cost():.0f}"])
+    return markdown(head, found) + "\n\nTest accuracy in percent; forward passes of an image."
 
 
 def climbed(row: Turned) -> tuple[str, list[Record], dict[str, float]]:

@@ -27,8 +27,8 @@ def climb(*panels: tuple[str, Sequence[Record], dict[str, float]]) -> Figure:
             accuracy in percent of SGD.
     """
     with plt.rc_context(STYLE):
-        width = 6.4 if len(panels) == 1 else 4 * len(panels)
-        figure, axes = plt.subplots(1, len(panels), figsize=(width, 3.4), squeeze=False)
+        width = 6.4 if len(panels) == 1 else 4.2 * len(panels)
+        figure, axes = plt.subplots(1, len(panels), figsize=(width, 3.4), squeeze=False, sharey=True)
         for ax, (title, records, beside) in zip(axes[0], panels, strict=True):
             seeds = np.array([[100 * value for value in record["test"]] for record in records])
             for seed in seeds:
@@ -36,8 +36,10 @@ def climb(*panels: tuple[str, Sequence[Record], dict[str, float]]) -> Figure:
             ranged_line(ax, seeds, COLOURS["search-based"], "search and learning in turn", marker=True)
             for name, value in beside.items():
                 ax.axhline(value, color=COLOURS["SGD"], linestyle="--", label=name)
-            ax.set(title=title, xlabel="round", ylabel="test accuracy, %", xticks=range(seeds.shape[1]))
-            ax.legend(fontsize=9)
+            ax.set(xlabel="round", xticks=range(seeds.shape[1]))
+            ax.set_title(title, fontsize=11)
+        axes[0, 0].set_ylabel("test accuracy, %")
+        axes[0, -1].legend(fontsize=9, loc="lower right")
     return figure
 
 

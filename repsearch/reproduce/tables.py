@@ -19,12 +19,12 @@ def mean_std(values: Sequence[float], digits: int = 1) -> str:
     """Mean and standard deviation of seeds; the value alone, if there is only one, and "none" for none.
 
     Example:
-        >>> mean_std([1.0, 2.0, 3.0]), mean_std([4.0]), mean_std([])
-        ('2.0 ± 1.0', '4.0 (1 seed)', 'none')
+        >>> mean_std([1.0, 2.0, 3.0]), mean_std([-0.01]), mean_std([])
+        ('2.0 ± 1.0', '0.0 (1 seed)', 'none')
     """
     if len(values) < 2:
-        return f"{values[0]:.{digits}f} (1 seed)" if values else "none"
-    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+        return f"{values[0]:z.{digits}f} (1 seed)" if values else "none"
+    return f"{mean(values):z.{digits}f} ± {stdev(values):.{digits}f}"
 
 
 def by_block(values: Sequence[Sequence[float]], digits: int = 2) -> str:

@@ -31,8 +31,8 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
 import repsearch as rs
 
 preset, seed = rs.presets.named(), 0
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test,
-               seed=seed)
+data = rs.load(preset.data, train=preset.train, seed=seed,
+               validation=preset.validation, test=preset.test)
 print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
       "this chapter takes about a minute")
 
@@ -55,7 +55,8 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 # %%
 network = rs.search_network(data, preset, seed=seed)
 model = rs.learn_network(data, preset, seed=seed)
-rounds = rs.alternate(network, model, data, preset.alternate, seed=seed, progress=False)
+rounds = rs.alternate(network, model, data, preset.alternate, seed=seed,
+                      progress=False)
 print(rounds)
 
 # %% [markdown]
@@ -67,18 +68,21 @@ from IPython.display import Markdown
 
 from repsearch.reproduce.tables import markdown
 
-head = ["round", "block 0, nats before", "after", "variance between classes", "regression error",
+head = ["round", "block 0, nats before", "after",
+        "variance between classes", "regression error",
         "validation accuracy"]
 rows = []
 for number, one in enumerate(rounds):
     errors = one.history.parts
     at = one.history.best_epoch
     rows.append([
-        str(number), f"{one.before['block0']:.2f}", f"{one.after['block0']:.2f}",
+        str(number), f"{one.before['block0']:.2f}",
+        f"{one.after['block0']:.2f}",
         " ".join(f"{share:.2f}" for share in one.between_class.values()),
         " ".join(f"{errors[block][at]:.2f}" for block in one.between_class),
         f"{one.accuracy:.1%}"])
-Markdown(markdown(head, rows) + "\n\nWhere there are three numbers, they are of blocks 0, 1 and 2.")
+Markdown(markdown(head, rows) + "\n\nWhere there are three numbers, "
+         "they are of blocks 0, 1 and 2.")
 
 # %% [markdown]
 # From round to round, more of the targets' variance lies *between* the classes and not within them, and the network gets nearer to
@@ -104,12 +108,14 @@ from repsearch.networks import rest
 
 images, labels, eta = data.train.images[:50], data.train.labels[:50], 10
 model.eval()
-weights = {name: p for name, p in model.blocks[0].named_parameters() if p.requires_grad}
+weights = {name: p for name, p in model.blocks[0].named_parameters()
+           if p.requires_grad}
 H = model.blocks[0](model.stem(images))
 T = (H - eta * gradient_at(model, 0, H, labels)).detach()
 loss = F.cross_entropy(rest(model, 0, H), labels, reduction="sum")
 by_labels = torch.autograd.grad(loss, weights.values(), retain_graph=True)
-by_regression = torch.autograd.grad(0.5 * (H - T).square().sum(), weights.values())
+by_regression = torch.autograd.grad(0.5 * (H - T).square().sum(),
+                                    weights.values())
 for name, ours, theirs in zip(weights, by_regression, by_labels, strict=True):
     apart = (ours - eta * theirs).norm() / (eta * theirs).norm()
     print(f"{name:<12}differs by {apart:.0e} of its length")
@@ -121,7 +127,8 @@ for name, ours, theirs in zip(weights, by_regression, by_labels, strict=True):
 # gradient of *another* image, as a null:
 
 # %%
-rows = [[str(number), *(f"{move.downhill:.2f} ({move.others:.2f})" for move in one.moves.values())]
+rows = [[str(number), *(f"{move.downhill:.2f} ({move.others:.2f})"
+                        for move in one.moves.values())]
         for number, one in enumerate(rounds)]
 Markdown(markdown(["round", *(f"block {n}" for n in range(3))], rows)
          + "\n\nIn brackets: with another image's gradient.")
@@ -209,8 +216,8 @@ from dataclasses import replace
 
 still = replace(preset.alternate, generations=(0, 0, 0, 0), rounds=2)
 model = rs.learn_network(data, preset, seed=seed)
-rs.alternate(rs.search_network(data, preset, seed=seed), model, data, still, seed=seed,
-             progress=False)
+network = rs.search_network(data, preset, seed=seed)
+rs.alternate(network, model, data, still, seed=seed, progress=False)
 
 # %% [markdown]
 # **2.** Search the blocks for the wrong labels in the second round. Does the loop still climb?
@@ -220,5 +227,6 @@ from repsearch.reproduce.controls import wrong_labels
 
 two = replace(preset.alternate, rounds=2)
 model = rs.learn_network(data, preset, seed=seed)
-rs.alternate(rs.search_network(data, preset, seed=seed), model, data, two, seed=seed,
-             progress=False, change=wrong_labels(data, two, seed))
+network = rs.search_network(data, preset, seed=seed)
+rs.alternate(network, model, data, two, seed=seed, progress=False,
+             change=wrong_labels(data, two, seed))

@@ -48,14 +48,17 @@ turns = preset.alternate
 epochs = turns.learn.epochs + (turns.rounds - 1) * turns.epochs
 rows = []
 for train in (50, 200):
-    data = rs.load(preset.data, train=train, validation=200, test=300, seed=seed)
+    data = rs.load(preset.data, train=train, validation=200, test=300,
+                   seed=seed)
     network = rs.search_network(data, preset, seed=seed)
     model = rs.learn_network(data, preset, seed=seed)
     rs.alternate(network, model, data, turns, seed=seed, progress=False)
     rival = rs.learn_network(data, preset, seed=seed)
-    fit = replace(preset.baseline, epochs=epochs, weight_decay=preset.weight_decay)
+    fit = replace(preset.baseline, epochs=epochs,
+                  weight_decay=preset.weight_decay)
     rs.fit(rival, data, rs.methods.Backprop(), fit, seed, progress=False)
-    rows.append([str(train), *(f"{rs.accuracy(one, data.test):.1%}" for one in (model, rival))])
+    rows.append([str(train), *(f"{rs.accuracy(one, data.test):.1%}"
+                               for one in (model, rival))])
 Markdown(markdown(["training images", "loop", "SGD, not tuned"], rows)
          + "\n\nDigits, test images, one seed.")
 
@@ -85,7 +88,8 @@ from matplotlib import pyplot as plt
 from repsearch.reproduce.turn_claims import ahead
 from repsearch.reproduce.turn_figures import gaps
 
-figure = gaps(ahead([row for row in PLAIN if row.data == "cifar10"]), "training images")
+photographs = [row for row in PLAIN if row.data == "cifar10"]
+figure = gaps(ahead(photographs), "training images")
 plt.show()
 
 # %% [markdown]
@@ -94,8 +98,9 @@ plt.show()
 
 # %%
 mnist = PLAIN[-1]
-errors = [100 - np.mean(list(values.values())) for values in (mnist.turned(), mnist.rivalled())]
-print(f"MNIST: {errors[0]:.1f} % wrong against {errors[1]:.1f}: {errors[0] / errors[1]:.1f} times SGD's")
+loop, sgd = (100 - np.mean(list(values.values()))
+             for values in (mnist.turned(), mnist.rivalled()))
+print(f"MNIST: {loop:.1f} % wrong against {sgd:.1f}: {loop / sgd:.1f} times SGD's")
 
 # %% [markdown]
 # Not run here: CIFAR-100, where a first try of the loop, on one seed, stayed well behind SGD; a search as short as this labels few of a
@@ -135,8 +140,9 @@ Markdown(beside([AUGMENTED]))
 # %% tags=["hide-input"]
 from repsearch.reproduce.page import table
 
-where = [row.title for row in (*PLAIN[1:], AUGMENTED)]
-Markdown(table(("6",), where=lambda claim: any(title in claim.what for title in where)))
+titles = [row.title for row in (*PLAIN[1:], AUGMENTED)]
+Markdown(table(("6",), where=lambda claim: any(
+    title in claim.what for title in titles)))
 
 # %% [markdown]
 # **Summary.** The loop's lead over SGD is one of few images that are not augmented. With more photographs, or with augmentation, it and SGD
@@ -152,8 +158,9 @@ Markdown(table(("6",), where=lambda claim: any(title in claim.what for title in 
 # %% tags=["hide-cell"]
 from repsearch.reproduce.records import read_records
 
-for name in ("alternate-cifar10-500-book-loop-*", "alternate-cifar10-book-loop-*"):
-    (record, *_) = read_records(name)
-    spent = record["spent"] / record["images"]["train"]
-    print(f"{record['images']['train']} images: {spent:.0f} passes an image, or "
-          f"{spent / 3:.0f} epochs; {record['seconds'] / 60:.0f} minutes on one core")
+for images in ("cifar10-500", "cifar10"):
+    (record, *_) = read_records(f"alternate-{images}-book-loop-*")
+    count = record["images"]["train"]
+    passes, minutes = record["spent"] / count, record["seconds"] / 60
+    print(f"{count} images: {passes:.0f} passes an image, or "
+          f"{passes / 3:.0f} epochs; {minutes:.0f} minutes on one core")

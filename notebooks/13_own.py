@@ -38,11 +38,14 @@ import repsearch as rs
 
 seed = 0
 raw = load_digits()
-images = (raw.images / 16 * 255).repeat(4, 1).repeat(4, 2).astype(np.uint8)[:, None]
+enlarged = (raw.images / 16 * 255).repeat(4, 1).repeat(4, 2)
+images = enlarged.astype(np.uint8)[:, None]
 train, validation, test = np.split(
     np.random.default_rng(seed).permutation(len(images))[:900], (200, 400))
-data = rs.from_tensors(*((images[rows], raw.target[rows]) for rows in (train, test)), seed=seed,
-                       validation=(images[validation], raw.target[validation]))
+data = rs.from_tensors(
+    train=(images[train], raw.target[train]),
+    validation=(images[validation], raw.target[validation]),
+    test=(images[test], raw.target[test]), seed=seed)
 classes = len(data.classes)
 print(f"seed {seed}, device cpu; {data}")
 
@@ -67,14 +70,16 @@ from torch import nn
 
 
 def stage(before: int, after: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.MaxPool2d(2),
-                         nn.BatchNorm2d(after), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1, bias=False), nn.MaxPool2d(2),
+        nn.BatchNorm2d(after), nn.ReLU())
 
 
 def small(seed: int, channels: int = 1, classes: int = 10) -> rs.Network:
     torch.manual_seed(seed)
     return rs.Network(
-        stem=nn.Sequential(nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.ReLU()),
+        stem=nn.Sequential(
+            nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.ReLU()),
         blocks=[stage(16, 16), stage(16, 16), stage(16, 16)],
         head=nn.Sequential(nn.Flatten(), nn.LazyLinear(classes)))
 
@@ -119,7 +124,8 @@ for layer in targets.layers[:-1]:
     H = targets.read(layer, 0, len(labels))
     print(f"{layer:<8}{loss[0]:>13.2f}{loss[-1]:>8.2f}"
           f"{rs.measure.between_class_share(H.flatten(1), labels):>18.2f}")
-print(f"the share that labels without meaning would have: {(classes - 1) / (len(labels) - 1):.2f}")
+null = (classes - 1) / (len(labels) - 1)
+print(f"the share that labels without meaning would have: {null:.2f}")
 
 # %% [markdown]
 # If it ends high, give it more generations, more candidates, or a larger `strength`. The last column is the share of the targets' variance
@@ -144,10 +150,13 @@ for part in (untrained.stem, *untrained.blocks):
 rs.learn(untrained, data, targets, learn, seed, progress=False)
 
 sgd = small(seed + 1)
-rs.fit(sgd, data, rs.methods.Backprop(), rs.FitConfig(epochs=20, batch=50, learning_rate=0.1),
-       seed, progress=False)
-for name, one in (("untrained body", untrained), ("regression", model), ("SGD", sgd)):
-    print(f"{name:<16}{rs.accuracy(one, data.validation):.1%} of the validation images")
+fit = rs.FitConfig(epochs=20, batch=50, learning_rate=0.1)
+rs.fit(sgd, data, rs.methods.Backprop(), fit, seed, progress=False)
+
+print("validation images:")
+for name, one in (("untrained body", untrained), ("regression", model),
+                  ("SGD", sgd)):
+    print(f"{name:<16}{rs.accuracy(one, data.validation):.1%}")
 
 # %% [markdown]
 # If regression does not beat the untrained body, training the body has brought nothing. Try the body's rate first, `learning_rate`, then the
@@ -159,10 +168,12 @@ for name, one in (("untrained body", untrained), ("regression", model), ("SGD", 
 # a third to a half of round 0's:
 
 # %%
-turns = rs.AlternateConfig(search=config, learn=replace(learn, weight_decay=5e-4), rounds=2,
-                           generations=(8, 4, 4, 3), epochs=10, input_noise=0.1)
+turns = rs.AlternateConfig(
+    search=config, learn=replace(learn, weight_decay=5e-4), rounds=2,
+    generations=(8, 4, 4, 3), epochs=10, input_noise=0.1)
 model = small(seed + 1)
-rounds = rs.alternate(network, model, data, turns, seed=seed, progress=False)
+rounds = rs.alternate(network, model, data, turns, seed=seed,
+                      progress=False)
 print(rounds, f"test {rs.accuracy(model, data.test):.1%}")
 
 # %% [markdown]
@@ -191,11 +202,14 @@ def resnet(seed: int, channels: int = 1, classes: int = 10) -> rs.Network:
         head=nn.Sequential(net.avgpool, nn.Flatten(), net.fc))
 
 
-five = tuple(rs.LayerSearch(generations=3, strength=0.2, boost=3) for _ in range(5))
+five = tuple(rs.LayerSearch(generations=3, strength=0.2, boost=3)
+             for _ in range(5))
 large = rs.calibrate(resnet(seed, classes=classes), data.train.images[:100])
-few = rs.search(large, data.train[:2], replace(config, schedule=five), seed=seed, progress=False)
+few = rs.search(large, data.train[:2], replace(config, schedule=five),
+                seed=seed, progress=False)
 for layer in few.layers[:-1]:
-    print(layer, few.shape(layer), [f"{loss:.2f}" for loss in few.cross_entropy(layer).mean(0)])
+    curve = few.cross_entropy(layer).mean(0)
+    print(layer, few.shape(layer), [f"{loss:.2f}" for loss in curve])
 
 # %% [markdown]
 # Try a few images first, as here, and let the line before a longer search say what all of them take. On a GPU:
@@ -215,7 +229,8 @@ for layer in few.layers[:-1]:
 # **1.** Draw the noise for every pixel instead of once for a map. Does the search end lower? Does the network learn more?
 
 # %% tags=["hide-cell"]
-pixel = rs.search(network, data.train, replace(config, noise="pixel"), seed=seed, progress=False)
+pixel = rs.search(network, data.train, replace(config, noise="pixel"),
+                  seed=seed, progress=False)
 model = small(seed + 1)
 rs.learn(model, data, pixel, learn, seed, progress=False)
 print(f"block 0: {pixel.cross_entropy('block0').mean(0)[-1]:.2f} nats, "

@@ -31,7 +31,7 @@
       row.id = slug(text.replace(OURS, ""));
       row.dataset.verdict = found;
       cells[verdict].classList.add("claims-verdict");
-      cells[what].append(anchor(row.id));
+      (cells[what].querySelector("p:last-of-type") || cells[what]).append(anchor(row.id));
       return { row, text, verdict: found, whose: text.includes(OURS) ? "ours" : "paper",
         data: (text.match(/MNIST|CIFAR-100|CIFAR-10/g) || []) };
     });
@@ -102,7 +102,7 @@
     }
     const shown = all.filter((claim) => !claim.row.hidden);
     const counts = VERDICTS.map((name) => [shown.filter((claim) => claim.verdict === name).length, name])
-      .filter(([count]) => count).map(([count, name]) => `${count} ${name}`);
+      .filter(([count]) => count).map(([count, name]) => `${count} ${count > 1 ? name.replace(/s$/, "") : name}`);
     status.textContent = `${shown.length} of ${all.length} claims` + (counts.length ? `: ${counts.join(", ")}` : "");
   }
 

@@ -113,13 +113,8 @@ print(f"MNIST: {loop:.1f} % wrong against {sgd:.1f}: {loop / sgd:.1f} times SGD'
 #
 # Flipped and shifted images are what helps SGD most where images are few. A stored target is of one view of an image and no other, so
 # in one shot it has to [serve all of them](04_learning). In turns it need not: each later round can flip and crop the images anew,
-# search *these*, and train on them.
-
-# %%
-augmented = replace(turns, augment=True, rounds=5)
-print(augmented.augment, augmented.rounds)
-
-# %% [markdown]
+# search *these*, and train on them: `replace(preset.alternate, augment=True)`.
+#
 # With 500 photographs, nine rounds, the later ones of half the generations and as many epochs, in batches of 50 at half the rate, the
 # best of four settings tried on validation images of one seed. SGD augments every batch anew, in as many epochs, the best of four trials.
 # So an image is seen in nine views here, and in as many as there are epochs there:

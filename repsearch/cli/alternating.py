@@ -13,7 +13,6 @@ from repsearch.alternating import alternate
 from repsearch.cli.common import Commands, check_files, common_options, data_and_preset, file_name, settings_of
 from repsearch.cli.searching import called_out, joined_ranks
 from repsearch.cli.training import write_weights
-from repsearch.config import as_dict
 from repsearch.evaluation import accuracy
 from repsearch.reproduce.records import record, write_record
 
@@ -54,7 +53,7 @@ def _alternate(args: argparse.Namespace) -> None:
         write_weights(model, args.out)
     if args.json:
         settings = settings_of(data, preset, groups=preset.groups, statistics=preset.statistics,
-                               alternate=as_dict(config))
+                               alternate=config)
         write_record(args.json, record(
             "alternate", args.seed, time.perf_counter() - start, settings, test_accuracy=test, best=rounds.best,
             rounds=[one.summary() for one in rounds],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
+from repsearch.config import as_dict
 from repsearch.data import Dataset, load
 from repsearch.presets import Preset
 
@@ -110,6 +112,7 @@ def by_option(error: InputError, args: argparse.Namespace) -> str:
 
 
 def settings_of(data: Dataset, preset: Preset, **more: Any) -> dict[str, Any]:
-    """What a record says of the data and sizes a command used."""
+    """What a record says of the data and sizes a command used, and `more`: configurations as JSON holds them."""
     return {"data": data.name, "train": len(data.train), "validation": len(data.validation), "test": len(data.test),
-            "preset": preset.name, "width": preset.width, **more}
+            "preset": preset.name, "width": preset.width,
+            **{name: as_dict(value) if is_dataclass(value) else value for name, value in more.items()}}

@@ -18,7 +18,6 @@ from repsearch.airbench import search_network
 from repsearch.checks import InputError, own_path
 from repsearch.cli.common import Commands, check_files, common_options, data_and_preset, file_name, settings_of
 from repsearch.cli.kept import command_of
-from repsearch.config import as_dict
 from repsearch.reproduce.records import record, write_record
 from repsearch.reproduce.searches import found_by
 from repsearch.searching import search
@@ -59,7 +58,7 @@ def fill(args: argparse.Namespace, again: frozenset[str] = frozenset()) -> None:
         print(f"{layer:<8} cross-entropy {loss[0]:.3f} before, {loss[-1]:.3f} after")
     print(f"mean probability of the label {targets.probability.mean():.3f}; targets of {len(targets)} images: {folder}")
     if args.json:
-        settings = settings_of(data, preset, images=len(targets), search=as_dict(preset.search), layers=args.layers)
+        settings = settings_of(data, preset, images=len(targets), search=preset.search, layers=args.layers)
         write_record(args.json, record("search", args.seed, time.perf_counter() - start, settings,
                                        **found_by(targets)))
 

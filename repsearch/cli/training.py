@@ -14,7 +14,7 @@ from torch import nn
 from repsearch import checks
 from repsearch.airbench import learn_network
 from repsearch.cli.common import Loaded, check_files, file_name, settings_of
-from repsearch.config import FitConfig, as_dict
+from repsearch.config import FitConfig
 from repsearch.evaluation import accuracy
 from repsearch.fitting import fit
 from repsearch.reproduce.records import record, write_record
@@ -54,7 +54,7 @@ def train(args: argparse.Namespace, loaded: Loaded, method: Method, config: FitC
     if args.json:
         groups = args.groups or preset.groups
         settings = settings_of(data, preset, groups=groups, statistics=preset.statistics, method=name,
-                               fit=as_dict(config), **settings)
+                               fit=config, **settings)
         write_record(args.json, record(
             "fit", args.seed, time.perf_counter() - start, settings, test_accuracy=test, best_epoch=history.best_epoch,
             validation_accuracy=history.validation_accuracy, losses=history.parts, spent=history.spent,

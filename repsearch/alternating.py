@@ -16,19 +16,20 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from repsearch import checks
-from repsearch.data import Dataset
-from repsearch.learner import Learner, check, halves_of, images_of
+from repsearch.alternating_checks import check
+from repsearch.learner import Learner
 from repsearch.moves import mean_of, moves
 from repsearch.networks import own_settings
 from repsearch.outlook import announce_rounds
 from repsearch.remade import of_all_images, of_some_images
-from repsearch.rounds import AlternateConfig, Round, Rounds
+from repsearch.round_images import halves_of, images_of
+from repsearch.rounds import Round, Rounds
 from repsearch.searching import search
 from repsearch.store.files import folder_path
 
 if TYPE_CHECKING:
-    from repsearch.data import Split
+    from repsearch.data import Dataset, Split
+    from repsearch.rounds import AlternateConfig
     from repsearch.store.reader import Targets
 
 Watch = Callable[[int, nn.Module], None]
@@ -74,9 +75,7 @@ def alternate(
         >>> len(rounds)
         2
     """
-    checks.instance("data", data, Dataset, "give what repsearch.load returns, not one of its splits")
-    checks.instance("config", config, AlternateConfig, "give a preset's .alternate, or one of your own")
-    seed, folder = checks.seed(seed), None if store is None else folder_path("store", store)
+    folder = None if store is None else folder_path("store", store)
     with own_settings():
         check(network, model, data, config, {"watch": watch, "change": change})
         learner = Learner(model, data, config, seed, folder, progress)

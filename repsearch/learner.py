@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -11,9 +10,6 @@ import torch
 from torch import nn
 
 from repsearch import checks, ranks
-from repsearch.checks import InputError
-from repsearch.data import augment
-from repsearch.engine.shapes import layer_shapes
 from repsearch.engine.threads import one_thread
 from repsearch.learning import Regression, learn
 from repsearch.networks import Network, activations, calibrate, device_of, layer_names, undisturbed
@@ -48,7 +44,7 @@ class Learner:
     def __init__(
         self, model: nn.Module, data: Dataset, config: AlternateConfig, seed: int, folder: Path | None, progress: bool
     ) -> None:
-        self.model, self.data, self.config, self.seed = model, data, config, seed
+        self.model, self.data, self.config, self.seed = model, data, config, checks.seed(seed)
         self.folder, self.progress = folder, progress
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained) if config.optimizer == "warm" and trained else None
@@ -132,52 +128,3 @@ class Learner:
                     sent = [following(H.to(device)).cpu() for H in torch.split(parts[-1].read(name), SOME)]
                 start = torch.cat([normalised(H, config) if H.ndim == 4 else H for H in sent])
         return of_all_layers(parts, split)
-
-
-def images_of(number: int, data: Dataset, config: AlternateConfig, seed: int) -> Split:
-    """The training images of a round: from the second on flipped and cropped anew, if the configuration says so."""
-    if not (number and config.augment):
-        return data.train
-    images = data.train.images
-    (generator,) = image_generators(seed, [number], images.device)
-    return replace(data.train, images=augment(images, generator))
-
-
-def halves_of(data: Dataset) -> list[tuple[torch.Tensor, Dataset]]:
-    """Every other training image of each class, and the rest: their rows, and the data set with these alone."""
-    labels = data.train.labels
-    rank = torch.zeros_like(labels)
-    for label in range(data.train.classes):
-        here = labels == label
-        rank[here] = torch.arange(int(here.sum())) + label  # of odd numbers of images one class's half gets more
-    rows = [(rank % 2 == half).nonzero().flatten() for half in (0, 1)]
-    return [(chosen, replace(data, train=data.train[chosen])) for chosen in rows]
-
-
-def check(
-    network: nn.Module, model: nn.Module, data: Dataset, config: AlternateConfig, called: dict[str, object]
-) -> None:
-    """`InputError` unless both networks can be searched, have layers of the same shapes, and the model can learn."""
-    for name, value in called.items():
-        if value is not None and not callable(value):
-            raise InputError(f"{name}: expected a function, found a {type(value).__name__}; give one, or None")
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError("model: has nothing to train; give what repsearch.learn_network makes, or call "
-                         "model.requires_grad_(True)")
-    first = layer_shapes(network, data.train, config.search)
-    blocks = [name for name in first if name != "logits"]
-    for name in config.learn.skip:
-        checks.one_of("skip", name, blocks)
-    if set(config.learn.skip) == set(blocks):
-        raise InputError(f"skip={config.learn.skip!r}: nothing is left to regress to; keep at least one block")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the model's statistics are fresh, and are calibrated before its search
-            own = layer_shapes(copy.deepcopy(model), data.train, config.search)
-    except InputError as error:
-        raise InputError(str(error).replace("network:", "model:")) from None
-    for name, shape in first.items():
-        if own[name] != shape:
-            raise InputError(f"model: its {name} is {own[name]} an image, the network's {shape}; build it of the same "
-                             "width, for the same images")
-    images_of(1, replace(data, train=data.train[:1]), config, 0)

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 import repsearch as rs
 from repsearch.cost import multiply_adds
 from repsearch.engine.threads import one_thread
-from repsearch.learner import halves_of, images_of
 from repsearch.moves import moves
 from repsearch.networks import activations, layer_names, rest
 from repsearch.operators import normalise
 from repsearch.presets import Preset
 from repsearch.remade import of_some_images
+from repsearch.round_images import halves_of, images_of
 from repsearch.rounds import AlternateConfig
 
 

@@ -16,7 +16,7 @@ from torch import nn
 import repsearch as rs
 from repsearch.config import LayerSearch, split_population
 from repsearch.engine.choice import choose
-from repsearch.engine.forecast import seconds_an_image
+from repsearch.engine.forecast import announce, seconds_an_image
 from repsearch.engine.shapes import layer_shapes
 from repsearch.networks import rest
 from repsearch.presets import Preset
@@ -170,6 +170,17 @@ def test_a_search_says_which_engine_runs_and_about_how_long(
     assert re.search(r"search: 3 images with the torch engine \(none faster can: the stem has no convolution\), about \d+ s\n", said)
     rs.search(network, data.train[:3], preset.search, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_said_is_the_forecast_of_all_images(
+    network: rs.Network, data: rs.Dataset, preset: Preset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many as are searched together take the time of one."""
+    engine = choose(network, preset.search, 0, layer_shapes(network, data.train, preset.search), "torch")
+    announce(engine, 3 * engine.together + 1, lambda: 7.0)
+    assert "about 28 s\n" in capsys.readouterr().err
+    announce(engine, 3 * engine.together, lambda: 40.0)
+    assert "about 2 min\n" in capsys.readouterr().err
 
 
 def test_the_forecast_of_a_search_is_what_it_takes(

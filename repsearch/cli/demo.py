@@ -46,4 +46,4 @@ def _table(result: Record) -> str:
     lines += [f"  {layer:<14}{curve[0]:8.3f}{curve[-1]:8.3f}" for layer, curve in curves.items()]
     lines += ["", "learning: accuracy on the test images"]
     lines += [f"  {name:<14}{100 * score:7.1f}%" for name, score in scores.items()]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "  (SGD in as many epochs, with the same weight decay; not tuned)", ""])

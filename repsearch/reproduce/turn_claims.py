@@ -137,10 +137,10 @@ def beside(rows: Sequence[Turned] = TURNED) -> str:
     return markdown(head, found) + "\n\nTest accuracy in percent; forward passes of an image."
 
 
-def climbed(row: Turned) -> tuple[str, list[Record], dict[str, float]]:
+def climbed(row: Turned) -> tuple[str, list[Record], float]:
     """Title, records and the rival's mean accuracy, for a figure."""
     records = read_records(f"{name_of('alternate', row.data, row.loop, row.train)}-[0-9]*")
-    return row.title, records, {RIVALS[row.rival].what: mean(row.rivalled().values())}
+    return row.title, records, mean(row.rivalled().values())
 
 
 def ahead(rows: Sequence[Turned]) -> list[tuple[int, str, list[float]]]:

@@ -19,23 +19,22 @@ if TYPE_CHECKING:
 BLOCKS = ("block0", "block1", "block2")
 
 
-def climb(*panels: tuple[str, Sequence[Record], dict[str, float]]) -> Figure:
+def climb(*panels: tuple[str, Sequence[Record], float]) -> Figure:
     """Test accuracy after each round, a thin line a seed, and SGD as a dashed line.
 
     Args:
-        panels: of each its title; records of `repsearch.reproduce.alternated`, of one way, one a seed; and the name and
-            accuracy in percent of SGD.
+        panels: of each its title; records of `repsearch.reproduce.alternated`, of one way, one a seed; and SGD's
+            accuracy in percent.
     """
     with plt.rc_context(STYLE):
         width = 6.4 if len(panels) == 1 else 4.2 * len(panels)
         figure, axes = plt.subplots(1, len(panels), figsize=(width, 3.4), squeeze=False, sharey=True)
-        for ax, (title, records, beside) in zip(axes[0], panels, strict=True):
+        for ax, (title, records, sgd) in zip(axes[0], panels, strict=True):
             seeds = np.array([[100 * value for value in record["test"]] for record in records])
             for seed in seeds:
                 ax.plot(seed, color=COLOURS["search-based"], linewidth=0.7, alpha=0.5)
             ranged_line(ax, seeds, COLOURS["search-based"], "search and learning in turn", marker=True)
-            for name, value in beside.items():
-                ax.axhline(value, color=COLOURS["SGD"], linestyle="--", label=name)
+            ax.axhline(sgd, color=COLOURS["SGD"], linestyle="--", label="SGD, tuned, as many epochs")
             ax.set(xlabel="round", xticks=range(seeds.shape[1]))
             ax.set_title(title, fontsize=11)
         axes[0, 0].set_ylabel("test accuracy, %")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import functools
 import http.server
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -68,33 +67,24 @@ def address(built: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_pages_read_in_a_browser_without_a_network(address: str) -> None:
-    browser_path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if browser_path is None:
-        pytest.skip("needs Chromium: install the package chromium")
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=flags)
-        for page_name in pages():
-            wrong: list[str] = []
-            page = browser.new_page(viewport={"width": 390, "height": 844})
-            # Whatever is not from the book itself is refused, as it would be without a network, and noted.
-            page.route(lambda url: not url.startswith((address, "data:")),
-                       lambda route, wrong=wrong: (wrong.append(f"outside: {route.request.url}"), route.abort()))
-            page.on("requestfailed", lambda request, wrong=wrong: wrong.append(f"failed: {request.url}"))
-            page.on("response", lambda r, wrong=wrong: wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-            page.on("console", lambda m, wrong=wrong: wrong.append(f"console: {m.text}") if m.type == "error" else None)
-            page.on("pageerror", lambda error, wrong=wrong: wrong.append(f"error: {error}"))
-            page.goto(f"{address}/{page_name}")
-            page.wait_for_load_state("networkidle")
-            page.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)")
-            text = page.inner_text("article")
-            assert not wrong, f"{page_name}: {wrong}"
-            raw = re.findall(r"\\(?:frac|sum|mathcal|theta|hat|text|begin)\b|\$[^$\n]{1,80}\$|\\\(|\\\[", text)
-            assert not raw, f"{page_name}: raw TeX {raw}"
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= 390, f"{page_name}: {width} pixels wide on a phone of 390"
-            page.close()
-        browser.close()
+def test_pages_read_in_a_browser_without_a_network(browser: Any, address: str) -> None:
+    for page_name in pages():
+        wrong: list[str] = []
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        # Whatever is not from the book itself is refused, as it would be without a network, and noted.
+        page.route(lambda url: not url.startswith((address, "data:")),
+                   lambda route, wrong=wrong: (wrong.append(f"outside: {route.request.url}"), route.abort()))
+        page.on("requestfailed", lambda request, wrong=wrong: wrong.append(f"failed: {request.url}"))
+        page.on("response", lambda r, wrong=wrong: wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        page.on("console", lambda m, wrong=wrong: wrong.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda error, wrong=wrong: wrong.append(f"error: {error}"))
+        page.goto(f"{address}/{page_name}")
+        page.wait_for_load_state("networkidle")
+        page.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)")
+        text = page.inner_text("article")
+        assert not wrong, f"{page_name}: {wrong}"
+        raw = re.findall(r"\\(?:frac|sum|mathcal|theta|hat|text|begin)\b|\$[^$\n]{1,80}\$|\\\(|\\\[", text)
+        assert not raw, f"{page_name}: raw TeX {raw}"
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, f"{page_name}: {width} pixels wide on a phone of 390"
+        page.close()

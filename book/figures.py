@@ -2,8 +2,8 @@
 
     python book/figures.py
 
-Writes book/_static/evolution.gif, a population evolving at block 0, 1, 2, then logits, and evolution.png, its last
-frame, for readers who prefer no motion; and turns.png, what search and learning in turn have learned after each round.
+Writes book/_static/evolution.png, the end of one image's search, for readers without JavaScript; turns.svg, what search
+and learning in turn have learned after each round; and card.png, the same for those who share a link.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import matplotlib
 matplotlib.use("Agg")
 import torch
 from matplotlib import pyplot as plt
-from matplotlib.animation import FuncAnimation, PillowWriter
 
 import repsearch as rs
 from repsearch.config import split_population
 from repsearch.reference import search_images
-from repsearch.reproduce.figures import STYLE
+from repsearch.reproduce.drawing import STYLE
 from repsearch.reproduce.turn_claims import PLAIN, climbed
 from repsearch.reproduce.turn_figures import climb
 
@@ -56,11 +55,9 @@ def draw(
     axes: list[plt.Axes], data: rs.Dataset, seen: list[tuple[int, int, torch.Tensor, torch.Tensor]],
     config: rs.SearchConfig, step: int,
 ) -> None:
-    """One frame: the image, the best candidate, all candidates, and the cross-entropy so far."""
+    """The image, the best candidate, all candidates, and the cross-entropy so far."""
     layer, generation, population, fitness = seen[step]
     picture, best, cloud, curve = axes
-    for ax in axes:
-        ax.clear()
     label = int(data.train.labels[IMAGE])
     picture.imshow(data.pixels(data.train.images)[IMAGE], cmap="gray", vmin=0, vmax=1)
     picture.set(xticks=[], yticks=[], title=f"an image of a {data.classes[label]}")
@@ -107,7 +104,11 @@ def turns() -> None:
     """The picture holds what it was drawn from, so that a test can tell when that is no longer so."""
     panels = [climbed(row) for row in PLAIN if row.data == "cifar10"]
     drawn = json.dumps([[title, [record["test"] for record in records], rival] for title, records, rival in panels])
-    climb(*panels).savefig(STATIC / "turns.png", dpi=120, metadata={"Description": drawn})
+    with plt.rc_context({"svg.hashsalt": "repsearch"}):
+        figure = climb(*panels)
+        figure.savefig(STATIC / "turns.svg", metadata={"Date": None, "Description": drawn})
+    figure.set_size_inches(8, 4.2)
+    figure.savefig(STATIC / "card.png", dpi=150)
 
 
 def main() -> None:
@@ -115,9 +116,6 @@ def main() -> None:
     data, seen, config = evolve()
     with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 10, "axes.titlesize": 10}):
         figure, axes = plt.subplots(1, 4, figsize=(10, 2.7), dpi=100, width_ratios=[1, 1, 1.35, 1.6])
-        frames = [*range(len(seen)), *[len(seen) - 1] * 12]
-        animation = FuncAnimation(figure, lambda step: draw(list(axes), data, seen, config, step), frames)
-        animation.save(STATIC / "evolution.gif", PillowWriter(fps=5))
         draw(list(axes), data, seen, config, len(seen) - 1)
         figure.savefig(STATIC / "evolution.png")
 

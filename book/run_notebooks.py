@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,12 @@ from repsearch.reproduce.provenance import code_hash, imported_by, read_sources
 from repsearch.reproduce.records import CIRCUMSTANCES, FOLDER, read_record
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+DRAWING = ["--InlineBackend.figure_formats={'svg'}", "--InlineBackend.rc={'svg.hashsalt': 'repsearch'}",
+           "--InlineBackend.print_figure_kwargs={'bbox_inches': 'tight', 'metadata': {'Date': None}}"]
+"""Figures are kept as drawings, sharp at any size and easily turned dark; the same figure gives the same bytes."""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 SOURCES = read_sources()
+MACHINE = f"{platform.machine()}, {os.cpu_count()} cores"
 USED = """import json, sys
 _records = sys.modules.get("repsearch.reproduce.records")
 print(json.dumps({"modules": sorted(m for m in sys.modules if m.startswith("repsearch.")),
@@ -71,8 +78,9 @@ def run(path: Path) -> None:
     notebook = jupytext.read(path)
     notebook.metadata["kernelspec"] = KERNEL
     notebook.cells.append(nbformat.v4.new_code_cell(USED))
-    where = {"metadata": {"path": path.parent}}
-    NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where).execute()
+    where, start = {"metadata": {"path": path.parent}}, time.perf_counter()
+    NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where, extra_arguments=DRAWING).execute()
+    seconds = round(time.perf_counter() - start)
     used = json.loads(notebook.cells.pop().outputs[0].text)
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:03d}"  # random ones would change with every run
@@ -83,7 +91,8 @@ def run(path: Path) -> None:
     notebook.metadata = {
         "jupytext": {"formats": "ipynb,py:percent"}, "kernelspec": KERNEL, "language_info": {"name": "python"},
         "repsearch": {"cells": cells_hash(notebook), "modules": modules, "records": used["records"],
-                      "code": code_hash(modules, SOURCES, follow=False), "content": records_hash(used["records"])},
+                      "code": code_hash(modules, SOURCES, follow=False), "content": records_hash(used["records"]),
+                      "ran": {"seconds": seconds, "on": f"{date.today()}", "machine": MACHINE}},
     }
     nbformat.write(notebook, path.with_suffix(".ipynb"))
 

@@ -24,7 +24,8 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
 # %%
 import torch
@@ -88,26 +89,32 @@ with torch.no_grad():
     H = normalise(network.blocks[0](network.stem(x)))
     sigma = spread(H[None])[0]
     loss_of_weights = F.cross_entropy(network(x), y)
-    loss_of_activations = F.cross_entropy(rest(network, 0, H), y, reduction="none")
+    loss_of_activations = F.cross_entropy(
+        rest(network, 0, H), y, reduction="none")
     in_weights, in_activations = [], []
     for _ in range(steps):
-        moved = {name: w + strength * w.std() * torch.randn(w.shape, generator=generator)
-                 for name, w in weights.items()}
+        moved = {
+            name: w + strength * w.std() * torch.randn(
+                w.shape, generator=generator)
+            for name, w in weights.items()}
         loss = F.cross_entropy(functional_call(network, moved, (x,)), y)
         in_weights.append(loss - loss_of_weights)
         noise = torch.randn(H.shape, generator=generator)
         logits = rest(network, 0, normalise(H + strength * sigma * noise))
-        in_activations.append(F.cross_entropy(logits, y, reduction="none") - loss_of_activations)
+        in_activations.append(
+            F.cross_entropy(logits, y, reduction="none") - loss_of_activations)
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), facecolor="white", layout="constrained")
+figure, axes = plt.subplots(
+    1, 2, figsize=(6.4, 2.8), facecolor="white", layout="constrained")
 for ax, changes, title in (
-    (axes[0], in_weights, "a step in the weights, for all 64 images"),
-    (axes[1], in_activations, "a step in an image's activations"),
+    (axes[0], in_weights, "a step in the weights,\nfor all 64 images"),
+    (axes[1], in_activations, "a step in an image's\nactivations"),
 ):
     change = torch.stack(changes).flatten()
     ax.hist(change.numpy(), bins=40, color="#0173b2")
     ax.axvline(0, color="black", linewidth=1)
-    ax.set(title=f"{title}\n{(change < 0).float().mean():.0%} of the steps improve",
+    ax.set(title=f"{title}\n"
+                 f"{(change < 0).float().mean():.0%} of the steps improve",
            xlabel="change of cross-entropy, nats")
 
 # %% [markdown]
@@ -125,7 +132,8 @@ for ax, changes, title in (
 from repsearch.reproduce import figures, perturbation
 from repsearch.reproduce.samples import Sample
 
-setup = perturbation.Setup(Sample(preset.data, train=200, validation=50, test=50))
+setup = perturbation.Setup(
+    Sample(preset.data, train=200, validation=50, test=50))
 records = [perturbation.run(setup, s) for s in range(3)]
 figure = figures.perturbation(records)
 
@@ -154,9 +162,12 @@ for label, space, images in (
     ("parameters, for 64 images at once", "parameters", 64),
 ):
     points = [point for record in records for point in record["points"]
-              if (point["space"], point["images"], point["width"]) == (space, images, 32)]
-    rows.append([label, *(mean_std([100 * p[key] for p in points]) for key in ("chance", "gain"))])
-head = ["width 32, 3 seeds, each at its best strength", "a step helps, %", "the best gains, %"]
+              if (point["space"], point["images"], point["width"])
+              == (space, images, 32)]
+    rows.append([label, *(mean_std([100 * p[key] for p in points])
+                          for key in ("chance", "gain"))])
+head = ["width 32, 3 seeds, each at its best strength", "a step helps, %",
+        "the best gains, %"]
 Markdown(markdown(head, rows))
 
 # %% [markdown]
@@ -178,6 +189,35 @@ Markdown(table(("2",)))
 # which one forward pass of the rest of the network can judge. That is also its price: what is found for one image is
 # of no use for the next, until [learning](04_learning) turns it into a function of the image.
 #
+# ## Questions
+#
+# <details><summary>Weights that serve a single image improve more than activations do. Why does this speak against
+# dimension as the reason?</summary>
+#
+# The weights are the larger space, and random steps in them still gain most, as long as they serve one image. The
+# gain shrinks when the same step must serve more images. So it is the sharing that holds steps in the weights back,
+# and what the table of claims says of dimension fails.
+#
+# </details>
+#
+# <details><summary>Why not search the weights for each image, if that gains most?</summary>
+#
+# A network whose weights were moved for one image says that image's label, whatever it is shown. Every image would
+# need a network of its own, and none of them would say anything about the next image. An activation is what a block
+# says about one image, so another network can be trained to say it when it sees the image.
+#
+# </details>
+#
+# <details><summary>The paper asks that what is found can be passed on. What would show that, and does this
+# chapter?</summary>
+#
+# It does not. *Amortisation* would show it: one network that gives in one forward pass, for images that were never
+# searched, what a search would have had to find for each. [Learning](04_learning) trains such a network, and [the
+# chapter on models](06_models) tests it. That a sampler can learn from what worked, as the paper says, is not tried
+# in this book.
+#
+# </details>
+#
 # ## Exercises
 #
 # **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces, for 64
@@ -185,15 +225,22 @@ Markdown(table(("2",)))
 # first two cells above. The two spaces start from different losses, because normalising $H$ scales the logits.)
 
 # %% tags=["hide-cell"]
-def climb(strength: float, rounds: int = 15, candidates: int = 24) -> tuple[float, float]:
-    """Cross-entropy after hill climbing in the weights, and in the activations."""
+def climb(
+    strength: float, rounds: int = 15, candidates: int = 24,
+) -> tuple[float, float]:
+    """Cross-entropy after hill climbing in the weights, and in the
+    activations."""
     generator = torch.Generator().manual_seed(0)
     current, here = dict(weights), H.clone()
     loss, losses = loss_of_weights, loss_of_activations.clone()
     for _ in range(rounds):
-        tries = [{name: w + strength * w.std() * torch.randn(w.shape, generator=generator)
-                  for name, w in current.items()} for _ in range(candidates)]
-        values = torch.stack([F.cross_entropy(functional_call(network, t, (x,)), y) for t in tries])
+        tries = [
+            {name: w + strength * w.std() * torch.randn(
+                w.shape, generator=generator)
+             for name, w in current.items()} for _ in range(candidates)]
+        values = torch.stack([
+            F.cross_entropy(functional_call(network, t, (x,)), y)
+            for t in tries])
         if values.min() < loss:
             loss, current = values.min(), tries[int(values.argmin())]
         for _ in range(candidates):
@@ -208,19 +255,23 @@ def climb(strength: float, rounds: int = 15, candidates: int = 24) -> tuple[floa
 with torch.no_grad():
     for s in (0.03, 0.3):
         in_weights, in_activations = climb(s)
-        print(f"strength {s}: weights {loss_of_weights:.2f} to {in_weights:.2f}, "
-              f"activations {loss_of_activations.mean():.2f} to {in_activations:.2f}")
+        print(f"strength {s}: "
+              f"weights {loss_of_weights:.2f} to {in_weights:.2f}, activations "
+              f"{loss_of_activations.mean():.2f} to {in_activations:.2f}")
 
 # %% [markdown]
 # **2.** The chance of an improvement tends to one half as the strength goes to zero, in any space. Why? Test it.
 
 # %% tags=["hide-cell"]
-# For small steps the loss is linear, and a linear function goes down along as many directions
-# as it goes up.
+# For small steps the loss is linear, and a linear function goes down along as
+# many directions as it goes up.
 with torch.no_grad():
     for s in (0.3, 0.03, 0.003):
-        tries = [{name: w + s * w.std() * torch.randn(w.shape, generator=generator)
-                  for name, w in weights.items()} for _ in range(200)]
-        values = torch.stack([F.cross_entropy(functional_call(network, t, (x,)), y) for t in tries])
+        tries = [
+            {name: w + s * w.std() * torch.randn(w.shape, generator=generator)
+             for name, w in weights.items()} for _ in range(200)]
+        values = torch.stack([
+            F.cross_entropy(functional_call(network, t, (x,)), y)
+            for t in tries])
         better = (values < loss_of_weights).float().mean()
         print(f"strength {s}: {better:.0%} of the steps in the weights improve")

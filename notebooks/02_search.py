@@ -20,9 +20,9 @@
 
 # **Which reading.** The paper does not say for what the mutation's noise is drawn, nor what smoothing acts on. Here, as in
 # the whole book where it names no other, noise is drawn once for each channel's map and smoothed alone. Of the readings
-# tried it is the one whose targets a network learns best from, on validation images. The literal one, noise for every
-# pixel and smoothing of the whole child, searches as well, but a network learns hardly more from it than without:
-# [what matters](07_ablations) has the comparison, `rs.presets.paper(reading="literal")` the reading.
+# of these two that were tried it is, on average over seeds, the one whose targets a network learns best from, on
+# validation images. The literal one, noise for every pixel and smoothing of the whole child, hardly searches at this
+# size, and a network is not shown to learn anything from it: [what matters](07_ablations) has the comparison, `rs.presets.paper(reading="literal")` the reading.
 
 # %% tags=["hide-input"]
 import importlib.util
@@ -31,7 +31,8 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
 # %%
 import torch
@@ -39,11 +40,18 @@ import torch
 import repsearch as rs
 
 preset, seed = rs.presets.named(), 0
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test,
-               seed=seed)
+data = rs.load(preset.data, train=preset.train, validation=preset.validation,
+               test=preset.test, seed=seed)
 network = rs.search_network(data, preset, seed=seed)
 print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
       "this chapter takes about a quarter of a minute")
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "This chapter is the upper half: candidates at each block of a network that is never trained, judged by the blocks behind it. What is kept becomes the targets of the lower half, [learning](04_learning)."}, "image": {"alt": "Two rows of an image, three blocks and a head. From each block of the upper row, candidates are evolved, and the best is kept as a target; from each target an arrow points down to the same block of the lower row. Before its head the gradient is stopped."}}
+from IPython.display import SVG
+
+from repsearch.reproduce.drawing import networks
+
+SVG(networks())
 
 # %% [markdown]
 # ## The network, and where it is cut
@@ -83,7 +91,8 @@ from repsearch.airbench import whitening_filters
 
 filters = whitening_filters(data.train.images)
 half = len(filters) // 2  # the second half is the first with the opposite sign
-white = F.conv2d(data.train.images, filters[:half]).permute(1, 0, 2, 3).flatten(1)
+white = F.conv2d(
+    data.train.images, filters[:half]).permute(1, 0, 2, 3).flatten(1)
 print(((white @ white.T) / white.shape[1]).round(decimals=3))
 
 # %% [markdown]
@@ -91,13 +100,15 @@ print(((white @ white.T) / white.shape[1]).round(decimals=3))
 #
 # A candidate $H$ for layer $l$ is as good as the rest of the network finds it, for this image and its label $y$:
 #
-# $$ f(H) = \log p(y \mid H) = -\,\mathrm{CE}\big(\text{head}(\text{block}_{2}(\cdots\text{block}_{l+1}(H)))\,,\; y\big) $$
+# $$ \begin{aligned} f(H) &= \log p(y \mid H) = -\,\mathrm{CE}\big(z(H),\, y\big), \\
+#    z(H) &= \text{head}(\text{block}_{2}(\cdots\text{block}_{l+1}(H))) \end{aligned} $$
 
 # %%
 from repsearch.reference import evaluate
 
 H = layers[0][:, None]  # one image, one candidate, channels, height, width
-print(f"fitness of the image's own activations: {evaluate(network, 0, H, label).item():.2f}, "
+print("fitness of the image's own activations: "
+      f"{evaluate(network, 0, H, label).item():.2f}, "
       f"of chance: {torch.tensor(0.1).log():.2f}")
 
 # %% [markdown]
@@ -113,18 +124,23 @@ from matplotlib import pyplot as plt
 from repsearch import operators as op
 from repsearch.populations import initial_population
 
-generators = op.image_generators(seed, [0])  # one an image, so that no image depends on the others
+# one an image, so that no image depends on the others
+generators = op.image_generators(seed, [0])
 population = initial_population(network, image, preset.search, generators)
 fitness = evaluate(network, 0, population, label)
-print(f"{tuple(population.shape)}, fitness {fitness.min():.2f} to {fitness.max():.2f}")
+print(f"{tuple(population.shape)}, "
+      f"fitness {fitness.min():.2f} to {fitness.max():.2f}")
 
 
 def show(maps: list[torch.Tensor], titles: list[str], channel: int = 0) -> None:
-    """One channel of several activations, in the same colours: red above 0, blue below."""
-    size = (1.7 * len(maps), 2.1)
-    _, axes = plt.subplots(1, len(maps), figsize=size, facecolor="white", layout="constrained")
+    """One channel of several activations, in the same colours: red above 0,
+    blue below."""
+    size = (6.4, 6.4 / len(maps) + 0.4)
+    _, axes = plt.subplots(
+        1, len(maps), figsize=size, facecolor="white", layout="constrained")
     for ax, H, title in zip(axes, maps, titles, strict=True):
-        ax.imshow(H.reshape(-1, *H.shape[-2:])[channel], cmap="RdBu_r", vmin=-3, vmax=3)
+        ax.imshow(H.reshape(-1, *H.shape[-2:])[channel],
+                  cmap="RdBu_r", vmin=-3, vmax=3)
         ax.set_title(title, fontsize=9)
         ax.axis("off")
 
@@ -149,34 +165,40 @@ print(f"{parents.shape[1]} of {population.shape[1]} kept; "
 # A child starts as the mean of two parents, drawn at random: $H = \tfrac12 (H_{p_1} + H_{p_2})$.
 
 # %% mystnb={"figure": {"caption": "Two parents, and the mean that a child starts from."}, "image": {"alt": "Three maps: two parents and their mean."}}
-pairs = op.draw_pairs(3, parents.shape[1], generators)  # two parents for each of three children
+# two parents for each of three children
+pairs = op.draw_pairs(3, parents.shape[1], generators)
 children = op.crossover(parents, pairs)
 p1, p2 = pairs[0, 0].tolist()
-show([parents[0, p1], parents[0, p2], children[0, 0]], ["parent 1", "parent 2", "their mean"])
+show([parents[0, p1], parents[0, p2], children[0, 0]],
+     ["parent 1", "parent 2", "their mean"])
 
 # %% [markdown]
 # ### Mutate
 #
 # Noise follows the parents: a channel that varies much may change much.
 #
-# $$ H_{b,c,h,w} \leftarrow H_{b,c,h,w} + \varepsilon, \qquad
-#    \varepsilon \sim \mathcal N\big(0, (\alpha\,\sigma_{b,c})^2\big), \qquad
-#    \sigma_{b,c} = \tfrac12\big(\operatorname{std} H_{p_1,c} + \operatorname{std} H_{p_2,c}\big) $$
+# $$ \begin{aligned} H_{b,c,h,w} &\leftarrow H_{b,c,h,w} + \varepsilon, \\
+#    \varepsilon &\sim \mathcal N\big(0, (\alpha\,\sigma_{b,c})^2\big), \\
+#    \sigma_{b,c} &= \tfrac12\big(\operatorname{std} H_{p_1,c} + \operatorname{std} H_{p_2,c}\big) \end{aligned} $$
 #
 # A *refiner* gets little noise, an *explorer* more. The formula does not say whether every position has an $\varepsilon$ of
 # its own. Drawn once a map it moves the whole channel up or down; drawn for every pixel it makes it grainy:
 
 # %% mystnb={"figure": {"caption": "The mean of two parents, and explorers of both readings: noise once a map, and for every pixel."}, "image": {"alt": "Three maps: the mean of two parents, the same shifted to another colour as a whole, and the same full of noise a pixel wide."}}
-row = preset.search.schedule[0]  # generations, alpha, boost and blur passes of block 0
+# generations, alpha, boost and blur passes of block 0
+row = preset.search.schedule[0]
 sigma = op.parent_spread(parents, pairs)
-noise = {kind: op.draw_noise((3, *parents.shape[2:]), generators, kind) for kind in ("map", "pixel")}
+noise = {kind: op.draw_noise((3, *parents.shape[2:]), generators, kind)
+         for kind in ("map", "pixel")}
 refiners = op.mutate(children, sigma, row.strength, noise["map"])
-explorers = {kind: op.mutate(children, sigma, row.strength * row.boost, noise[kind]) for kind in noise}
+explorers = {
+    kind: op.mutate(children, sigma, row.strength * row.boost, noise[kind])
+    for kind in noise}
 titles = ["mean", "explorer: a map", "explorer: a pixel"]
 show([children[0, 0], *(explorers[kind][0, 0] for kind in noise)], titles)
 change = ((refiners - children) / sigma).std()
-print(f"a refiner's change has {change:.2f} standard deviations; alpha is {row.strength}, "
-      f"an explorer's {row.boost:g} times as much")
+print(f"a refiner's change has {change:.2f} standard deviations; "
+      f"alpha is {row.strength}, an explorer's {row.boost:g} times as much")
 
 # %% [markdown]
 # ### Smooth
@@ -191,7 +213,8 @@ smoothed = op.smooth(explorers["pixel"], row.blur)
 pooled = explorers["pixel"][0]
 for _ in range(row.blur):
     pooled = F.avg_pool2d(pooled, 3, stride=1, padding=1)
-print(f"largest difference from avg_pool2d: {(smoothed[0] - pooled).abs().max():.1e}")
+print("largest difference from avg_pool2d: "
+      f"{(smoothed[0] - pooled).abs().max():.1e}")
 
 mild = op.smooth(noise["map"], row.blur)
 ours = op.mutate(children, sigma, row.strength * row.boost, mild)
@@ -209,8 +232,8 @@ show([explorers["pixel"][0, 0], smoothed[0, 0], ours[0, 0]], titles)
 
 # %% mystnb={"figure": {"caption": "An explorer, before and after normalisation."}, "image": {"alt": "Two maps: an explorer, and the same after normalisation, in paler colours."}}
 finished = op.normalise(ours)
-print(f"standard deviation over the channels {ours[0, 0].std():.3f} before, {finished[0, 0].std():.3f} after; "
-      f"mean {finished[0, 0].mean():.0e}")
+print(f"standard deviation over the channels {ours[0, 0].std():.3f} before, "
+      f"{finished[0, 0].std():.3f} after; mean {finished[0, 0].mean():.0e}")
 show([ours[0, 0], finished[0, 0]], ["explorer", "normalised"])
 
 # %% [markdown]
@@ -263,8 +286,9 @@ Markdown(code(search_images))
 from repsearch.reproduce import figures
 from repsearch.reproduce.searches import found_by
 
-found = [rs.search(network, data.train[:24], preset.search, seed=s, progress=False)
-         for s in range(3)]
+found = [
+    rs.search(network, data.train[:24], preset.search, seed=s, progress=False)
+    for s in range(3)]
 curves = [found_by(targets) for targets in found]
 figure = figures.search_curves(curves)
 
@@ -273,7 +297,8 @@ from repsearch.reproduce.tables import markdown, mean_std
 
 rows = []
 for name in found[0].layers:
-    ends = [[curve["cross_entropy"][name][i] for curve in curves] for i in (0, -1)]
+    ends = [[curve["cross_entropy"][name][i] for curve in curves]
+            for i in (0, -1)]
     rows.append([name, *(mean_std(values, 3) for values in ends)])
 Markdown(markdown(["24 images, 3 seeds", "before", "after"], rows))
 
@@ -291,14 +316,15 @@ with torch.no_grad():
     own, *_, logits = rs.activations(network, data.train.images[:24])
 before = logits.softmax(1).gather(1, data.train.labels[:24, None])[:, 0]
 after = targets.probability
-print(f"probability of the label, mean over 24 images: {before.mean():.2f} before, "
-      f"{after.mean():.2f} after; above one half: {(before > 0.5).sum()} images before, "
-      f"{(after > 0.5).sum()} after")
+print("probability of the label, mean over 24 images: "
+      f"{before.mean():.2f} before, {after.mean():.2f} after; above one half: "
+      f"{(before > 0.5).sum()} images before, {(after > 0.5).sum()} after")
 
 figure = figures.target_maps(
     data.pixels(data.train.images[:6]),
     [("block 0: own", op.normalise(own[:6])[:, 0]),
-     *((f"block {i}: target", targets.read(f"block{i}", 0, 6)[:, 0]) for i in (0, 1))],
+     *((f"block {i}: target", targets.read(f"block{i}", 0, 6)[:, 0])
+       for i in (0, 1))],
     [data.classes[label] for label in data.train.labels[:6]],
 )
 
@@ -321,8 +347,10 @@ for name in targets.layers:
 # nothing else: each image has a random generator of its own. **Check:** search an image alone, and among others.
 
 # %%
-alone = rs.search(network, data.train[5:6], preset.search, seed=0, progress=False)
-print(all(torch.equal(alone.read(name), targets.read(name, 5, 6)) for name in targets.layers))
+alone = rs.search(
+    network, data.train[5:6], preset.search, seed=0, progress=False)
+print(all(torch.equal(alone.read(name), targets.read(name, 5, 6))
+          for name in targets.layers))
 
 # %% [markdown]
 # ## What the paper leaves open
@@ -345,12 +373,13 @@ print(all(torch.equal(alone.read(name), targets.read(name, 5, 6)) for name in ta
 from dataclasses import replace
 
 literal = {"noise": "pixel", "blurred": "child"}
-readings = [{}, {"noise": "pixel"}, {"blurred": "child"}, literal, {"border": "inside"},
-            {"refine_from": "parents"}]
+readings = [{}, {"noise": "pixel"}, {"blurred": "child"}, literal,
+            {"border": "inside"}, {"refine_from": "parents"}]
 for reading in readings:
     config = replace(preset.search, **reading)
     result = rs.search(network, data.train[:8], config, progress=False)
-    ends = [f"{result.cross_entropy(name)[:, -1].mean():.2f}" for name in result.layers]
+    ends = [f"{result.cross_entropy(name)[:, -1].mean():.2f}"
+            for name in result.layers]
     print(f"{reading!s:<42}{'  '.join(ends)}")
 
 # %% [markdown]
@@ -368,12 +397,46 @@ for reading in readings:
 # %% tags=["hide-input"]
 from repsearch.reproduce.page import table
 
-Markdown(table(("3.1",), where=lambda claim: "ablations" not in claim.experiment))
+Markdown(table(
+    ("3.1",), where=lambda claim: "ablations" not in claim.experiment))
 
 # %% [markdown]
 # **Summary.** A candidate is an activation, its fitness the log-probability of the label after the rest of an untrained
 # network. Crossover averages, mutation follows each channel's spread, smoothing takes out what is a pixel wide,
 # normalisation keeps children in range. No gradient was computed.
+#
+# ## Questions
+#
+# <details><summary>Why are candidates normalised at all, when the search gets a lower cross-entropy without
+# it?</summary>
+#
+# The BatchNorm statistics are frozen, so larger activations tend to make larger logits, and once the label leads,
+# that alone lowers the cross-entropy. Noise follows the spread of the parents, so what has widened can widen
+# further: [without normalisation](07_ablations) the targets are many times as large. With mean and variance fixed,
+# a candidate can win by its pattern and not by its size, and the targets have a scale that the learning rate can be
+# set for. The paper calls it crucial for the search to converge, which fails here; whether the learning needs it is
+# undecided.
+#
+# </details>
+#
+# <details><summary>What would happen to the rule that the best candidate never gets worse, if BatchNorm used the
+# statistics of the candidates?</summary>
+#
+# It would no longer be sure. Parents are kept unchanged, and with frozen statistics they have the same fitness in
+# the next generation. With the candidates' own statistics the fitness of a parent would depend on the children
+# beside it, and could fall. What is found for an image would depend on the other images, too.
+#
+# </details>
+#
+# <details><summary>On the digits, search makes an untrained network say the label of every image. Is that network a
+# classifier?</summary>
+#
+# No. The search was given the label and looked for activations that make the network say it; given a wrong label,
+# it finds those as well (second exercise). For a new image there is no label, so no fitness and no search. Whether
+# the activations are good for something shows only when another network learns from them and is asked about images
+# that were not searched.
+#
+# </details>
 #
 # ## Exercises
 #
@@ -386,7 +449,8 @@ Markdown(table(("3.1",), where=lambda claim: "ablations" not in claim.experiment
 for noise in (0.03, 0.3, 1.0):
     config = replace(preset.search, input_noise=noise)
     generators = op.image_generators(0, range(24))
-    first = initial_population(network, data.train.images[:24], config, generators)
+    first = initial_population(
+        network, data.train.images[:24], config, generators)
     best = evaluate(network, 0, first, data.train.labels[:24]).amax(1)
     print(f"input_noise {noise}: {-best.mean():.2f}")
 
@@ -399,8 +463,8 @@ wrong = rs.Split(few.images, torch.full((8,), 3), few.classes, few.indices)
 result = rs.search(network, wrong, preset.search, progress=False)
 print(f"probability of label 3: {result.probability.mean():.2f}; "
       f"of the true labels, above: {targets.probability[:8].mean():.2f}")
-# It does not: an untrained network knows nothing of digits. The label alone says where the
-# search goes.
+# It does not: an untrained network knows nothing of digits. The label alone
+# says where the search goes.
 
 # %% [markdown]
 # **3.** Search a network of your own: three blocks of your choice behind a stem, no BatchNorm.
@@ -408,12 +472,16 @@ print(f"probability of label 3: {result.probability.mean():.2f}; "
 # %% tags=["hide-cell"]
 from torch import nn
 
-# The head's 8 * 16 inputs are 8 channels of 4x4, what three poolings leave of 32x32.
+# The head's 8 * 16 inputs are 8 channels of 4x4, what three poolings leave of
+# 32x32.
 torch.manual_seed(0)
 channels = data.train.images.shape[1]
-blocks = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2))
-          for _ in range(3)]
+blocks = [
+    nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2))
+    for _ in range(3)]
 stem = nn.Conv2d(channels, 8, 3, padding=1)
 head = nn.Sequential(nn.Flatten(), nn.Linear(8 * 16, 10))
-result = rs.search(rs.Network(stem, blocks, head), data.train[:8], preset.search, progress=False)
-print({name: round(result.cross_entropy(name)[:, -1].mean().item(), 2) for name in result.layers})
+result = rs.search(rs.Network(stem, blocks, head), data.train[:8],
+                   preset.search, progress=False)
+print({name: round(result.cross_entropy(name)[:, -1].mean().item(), 2)
+       for name in result.layers})

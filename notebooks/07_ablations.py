@@ -25,14 +25,17 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
 
 # %%
 from dataclasses import replace
 
 import repsearch as rs
 
-preset, seeds = replace(rs.presets.named(), train=100, validation=100), (0, 1, 2)  # few images
+# few images
+preset, seeds = (replace(rs.presets.named(), train=100, validation=100),
+                 (0, 1, 2))
 print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
       "this chapter takes half a minute")
 
@@ -48,7 +51,8 @@ from repsearch.config import as_dict
 from repsearch.reproduce.trainings import run
 from repsearch.reproduce.variants import VARIANTS
 
-names, live = ("literal-reading", "blurred-child", "noise-pixel", "search-based"), []
+names, live = ("literal-reading", "blurred-child", "noise-pixel",
+               "search-based"), []
 for seed in seeds:
     for name in names:
         setup = VARIANTS[name].setup(preset)
@@ -58,7 +62,13 @@ for seed in seeds:
 # %%
 from IPython.display import Markdown
 
-from repsearch.reproduce.tables import LOSS, REGRESSION, SHARE, TEST, of_variants
+from repsearch.reproduce.tables import (
+    LOSS,
+    REGRESSION,
+    SHARE,
+    TEST,
+    of_variants,
+)
 
 columns = [LOSS, SHARE, REGRESSION, TEST]
 Markdown(of_variants(live, names, columns, base="search-based")
@@ -98,8 +108,9 @@ plt.show()
 # ### In the search
 
 # %%
-of_search = ("search-based", "literal-reading", "blurred-child", "noise-pixel", "no-smoothing",
-             "noise-pixel-no-smoothing", "noise-pixel-border-inside", "no-normalisation",
+of_search = ("search-based", "literal-reading", "blurred-child", "noise-pixel",
+             "no-smoothing", "noise-pixel-no-smoothing",
+             "noise-pixel-border-inside", "no-normalisation",
              "no-normalisation-x0.1", "no-explorers", "head-torch", "averaged")
 Markdown(of_variants(book, of_search, columns, base="search-based")
          + f"\n\nCIFAR-10, {FEW} images.")
@@ -110,18 +121,19 @@ Markdown(of_variants(book, of_search, columns, base="search-based")
 # %%
 from repsearch.reproduce.tables import against
 
-Markdown(against(book, [name for name in of_search if name != "search-based"], "search-based", TEST))
+Markdown(against(book, [name for name in of_search if name != "search-based"],
+                 "search-based", TEST))
 
 # %% [markdown]
 # The first and the last column tell different stories. By its own goal, the cross-entropy of block 0, the best searches are the one
 # without normalisation, whose first candidates are not normalised either, and the one with noise for every pixel, smoothed
-# alone. Neither teaches more than the base. The literal reading, in which the whole child is smoothed, too, hardly
+# alone. The second teaches less than the base, and the first, at a rate of its own, is not shown to teach more. The literal reading, in which the whole child is smoothed, too, hardly
 # searches at this size, and its network is not shown to be better than an untrained body. Smoothing noise that is drawn for
 # every pixel makes the search far better; whether that is crucial to the network these seeds leave open. Noise drawn once a map
 # is smooth already, but for the border, beyond which smoothing counts zeros: there, smoothing it is not crucial.
 #
 # *Normalisation* looked crucial as long as its ablation kept the base's learning rate. Without it targets are many times as
-# large, and at that rate accuracy falls by ten points. At a tenth of it all networks but one, whose training broke down, are as
+# large, and at that rate accuracy falls below that of an untrained body. At a tenth of it all networks but one, whose training broke down, are as
 # good as the base's. Whether normalisation makes learning better, or only steadier, is open.
 #
 # Whether *explorers*, the children with strong noise, help the network, and whether averaging four searches of an image does,
@@ -130,17 +142,19 @@ Markdown(against(book, [name for name in of_search if name != "search-based"], "
 # ### In the learning
 
 # %%
-of_learning = ("search-based", "normalised-output", "sum", "lambda-x0.1", "lambda-x10", "groups2",
-               "groups3", "batch-statistics", "class-means", "untrained-body", "sgd2")
+of_learning = ("search-based", "normalised-output", "sum", "lambda-x0.1",
+               "lambda-x10", "groups2", "groups3", "batch-statistics",
+               "class-means", "untrained-body", "sgd2")
 Markdown(of_variants(book, of_learning, columns, base="search-based")
          + f"\n\nCIFAR-10, {FEW} images.")
 
 # %%
-Markdown(against(book, [name for name in of_learning if name != "search-based"], "search-based", TEST))
+Markdown(against(book, [name for name in of_learning if name != "search-based"],
+                 "search-based", TEST))
 
 # %% [markdown]
 # On average the largest losses are those of a head that learns ten times as fast, and of 6 convolutions a block, which cost half
-# or more of what training adds to an untrained body. What is bold is sure; the rest, a slower head and the statistics at test
+# or more of what training adds to an untrained body; of the two only the second is sure. What is bold is sure; the rest, a slower head and the statistics at test
 # time among it, is open.
 #
 # ### What a seed decides
@@ -155,10 +169,11 @@ from repsearch.reproduce.variants import PARTS
 
 rows = [[f"the {part}", f"{spread(part)[0]:.1f}"] for part in PARTS]
 rows.append(["all of them", f"{spread(PARTS[0])[1]:.1f}"])
-Markdown(markdown(["the seed decides", "standard deviation of test accuracy, points"], rows))
+Markdown(markdown(["the seed decides",
+                   "standard deviation of test accuracy, points"], rows))
 
 # %% [markdown]
-# As far as so few seeds can tell, the images decide most, and the networks and the draws of the search less: what differs from
+# As far as three seeds of each can tell, the images decide most, and the networks and the draws of the search less: what differs from
 # seed to seed is above all what there was to learn from.
 #
 # ## Does good search make good learning?
@@ -173,29 +188,35 @@ import torch
 
 from repsearch.reproduce.tables import of_variant
 
-# Not drawn: targets many times as large. Left out: training diverged, or learned from other targets.
+# Not drawn: targets many times as large. Left out: training diverged, or
+# learned from other targets.
 undrawn, left_out = "no-normalisation-x0.1", ("no-normalisation", "averaged")
 dots = [name for name in of_search if name not in (undrawn, *left_out)]
-loss, share, accuracy = ([mean(of_variant(book, name, column)) for name in (*dots, undrawn)]
-                         for column in (LOSS, SHARE, TEST))
-figure, axes = plt.subplots(
-    1, 2, figsize=(9, 3.2), sharey=True, layout="constrained", facecolor="white")
+loss, share, accuracy = (
+    [mean(of_variant(book, name, column)) for name in (*dots, undrawn)]
+    for column in (LOSS, SHARE, TEST))
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True,
+                            layout="constrained", facecolor="white")
 for ax, values, column in zip(axes, (loss, share), (LOSS, SHARE), strict=True):
     ax.plot(values[:-1], accuracy[:-1], "o", color="#0173b2")
     for place in zip(dots, values, accuracy, strict=False):
-        ax.annotate(place[0], place[1:], (4, 3), textcoords="offset points", fontsize=6)
+        ax.annotate(place[0], place[1:], (4, 3), textcoords="offset points",
+                    fontsize=6)
     ax.set_xlabel(column.title)
 axes[0].set_ylabel(TEST.title)
-for title, count in ((f"over {len(dots)} variants", len(dots)), (f"with {undrawn}, too", None)):
-    found = (torch.corrcoef(torch.tensor([values[:count], accuracy[:count]]))[0, 1]
-             for values in (loss, share))
-    print(f"correlation with accuracy, left and right, {title}:", *(f"{r:.2f}" for r in found))
+for title, count in ((f"over {len(dots)} variants", len(dots)),
+                     (f"with {undrawn}, too", None)):
+    found = (
+        torch.corrcoef(torch.tensor([values[:count], accuracy[:count]]))[0, 1]
+        for values in (loss, share))
+    print(f"correlation with accuracy, left and right, {title}:",
+          *(f"{r:.2f}" for r in found))
 plt.show()
 
 # %% [markdown]
 # On these photographs a search can be good at its own goal and bad for learning; how much of the targets' variance belongs to the
 # class goes with accuracy far better. That is a correlation over few variants, and among [more and less
-# search](05_compute) there is little of it: a hint.
+# search](05_compute) it rests on one, a quarter of the generations: a hint.
 #
 # ## Two readings that tie images together
 #
@@ -210,13 +231,14 @@ from repsearch.reproduce.records import read_records
 names = ("search-based", "candidate-statistics", "batch-selection")
 tied = read_records("training-digits-smoke-*")
 Markdown(of_variants(tied, names, columns, base="search-based")
-         + f"\n\nDigits, {len(seeds)} seeds; the base is here the smoke preset.")
+         + f"\n\nDigits, {len(seeds)} seeds; "
+         "the base is here the smoke preset.")
 
 # %% [markdown]
 # The statistics of the candidates search better than our frozen ones, at the price that an image's result depends on its
-# neighbours; whether the network learns more from them, three seeds cannot tell, neither on digits nor on 500 photographs
+# neighbours; whether the network learns more from them, three seeds cannot tell on test images, neither of digits nor of photographs
 # (`python -m repsearch reproduce candidates`). Selection for a whole batch searches far
-# less, and costs most of the accuracy: no candidate suits all images at once.
+# less, and costs nearly half of the accuracy: no candidate suits all images at once.
 #
 # ## What the paper says, and what came out
 #
@@ -225,13 +247,45 @@ Markdown(of_variants(tied, names, columns, base="search-based")
 # %% tags=["hide-input"]
 from repsearch.reproduce.page import table
 
-Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in ("ablations", "batch", "candidates")))
+Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in (
+    "ablations", "batch", "candidates")))
 
 # %% [markdown]
-# **Summary.** Selection must be for each image. Smoothing the whole child, as the paper's words have it, costs most of what
-# training adds; smoothing is not crucial in the base's reading. Without normalisation a network learns as well, at a rate of its
+# **Summary.** Selection must be for each image. The literal reading, noise for every pixel and the whole child smoothed, costs
+# most of what training adds; smoothing is not crucial in the base's reading. Without normalisation a network learns as well, at a rate of its
 # own, most of the time. What explorers are worth is open. And on photographs how well a search fits does not tell how well a
 # network learns from it.
+#
+# ## Questions
+#
+# <details><summary>Without normalisation accuracy falls at the base's rate. What does the row at a tenth of that
+# rate control?</summary>
+#
+# The rate. Without normalisation targets are many times as large, so a rate chosen for the base does not suit them,
+# and the fall may come from that alone. At a rate of their own all networks but one are as good as the base's.
+# Whether normalisation makes the learning better is undecided; the claim that the search needs it to converge
+# fails.
+#
+# </details>
+#
+# <details><summary>Is smoothing crucial? Why does the answer depend on what the noise is?</summary>
+#
+# Smoothing takes out what is a pixel wide. Noise drawn once a map has nothing of the kind but at the border, so
+# there is little to take out, and in that reading the claim fails. Noise for every pixel has much of it: smoothed
+# alone, it makes the search far better, but whether that is crucial to the network is undecided. With the whole
+# child smoothed it is not sure that training adds anything, so the question cannot be put.
+#
+# </details>
+#
+# <details><summary>You have a new variant of the search, and it reaches a far lower cross-entropy. What would you
+# do before you adopt it?</summary>
+#
+# Train on its targets, several seeds beside the base, and compare on validation images. Over the variants here the
+# cross-entropy hardly goes with accuracy; of the two that search best one teaches less than the base, and the other
+# is not shown to teach more. The share of variance between classes goes with accuracy better. But that is a correlation over few variants: a hint where to
+# look, and no substitute.
+#
+# </details>
 #
 # ## Exercises
 #
@@ -239,8 +293,10 @@ Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in ("ablatio
 
 # %% tags=["hide-cell"]
 for seed in seeds:
-    ranked = sorted((r for r in live if r["seed"] == seed), key=lambda r: -r["test_accuracy"])
-    print(seed, *(f"{r['variant']} {r['test_accuracy']:.3f}" for r in ranked), sep="  ")
+    ranked = sorted((r for r in live if r["seed"] == seed),
+                    key=lambda r: -r["test_accuracy"])
+    print(seed, *(f"{r['variant']} {r['test_accuracy']:.3f}" for r in ranked),
+          sep="  ")
 
 # %% [markdown]
 # **2.** A variant of your own: what if refiners may only come from parents? Write it as a `Variant`, and
@@ -249,9 +305,11 @@ for seed in seeds:
 # %% tags=["hide-cell"]
 from repsearch.reproduce.variants import Variant
 
-mine = Variant("refiners from parents", search=lambda s: replace(s, refine_from="parents"))
+mine = Variant("refiners from parents",
+               search=lambda s: replace(s, refine_from="parents"))
 r = run(mine.setup(preset), seed=2)
-print(f"cross-entropy of block 0 {LOSS.value(r):.2f}, accuracy {r['test_accuracy']:.3f}")
+print(f"cross-entropy of block 0 {LOSS.value(r):.2f}, "
+      f"accuracy {r['test_accuracy']:.3f}")
 
 # %% [markdown]
 # **3.** An interval that contains zero shows no effect, and does not show that there is none. How many seeds would decide whether
@@ -265,4 +323,5 @@ base = tested("cifar10", "search-based", FEW)
 for name in ("no-smoothing", "no-explorers", "averaged", "groups3"):
     apart = paired(tested("cifar10", name, FEW), base)
     sign = 1 if sum(apart) > 0 else -1
-    print(f"{name:<14}{seeds_needed([sign * value for value in apart], least=0.5)}")
+    print(f"{name:<14}"
+          f"{seeds_needed([sign * value for value in apart], least=0.5)}")

@@ -26,7 +26,8 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
 
 # %%
 import time
@@ -40,8 +41,8 @@ from repsearch import operators as op
 
 preset, seed = rs.presets.named(), 0
 torch.set_num_threads(1)  # one thread throughout, so that the steps compare
-data = rs.load(preset.data, train=preset.train, validation=preset.validation, test=preset.test,
-               seed=seed)
+data = rs.load(preset.data, train=preset.train, validation=preset.validation,
+               test=preset.test, seed=seed)
 image, label = data.train.images[:1], data.train.labels[:1]
 print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
       "this chapter takes about a minute")
@@ -62,12 +63,15 @@ from repsearch.reference import evaluate
 
 first, *others = preset.search.schedule
 config = rs.SearchConfig((replace(first, strength=0.3, blur=5), *others),
-                         parents=20, explorers=0, refiners=100, noise="pixel", blurred="child")
-network = rs.search_network(data, replace(preset, width=128, search=config), seed=seed)
+                         parents=20, explorers=0, refiners=100, noise="pixel",
+                         blurred="child")
+network = rs.search_network(data, replace(preset, width=128, search=config),
+                            seed=seed)
 generators = op.image_generators(seed, [0])
 with torch.no_grad():
     population = initial_population(network, image, config, generators)
-    parents, _ = op.select(population, evaluate(network, 0, population, label), config.parents)
+    parents, _ = op.select(
+        population, evaluate(network, 0, population, label), config.parents)
 pairs = op.draw_pairs(100, 20, generators)
 alpha, passes = 0.3, 5
 print(f"parents {tuple(parents.shape)}, children {tuple(pairs.shape[:2])}")
@@ -78,7 +82,8 @@ gains: dict[str, float] = {}
 
 
 def measure(name: str, step: Step, repeats: int = 3) -> torch.Tensor:
-    """Run a step, keep its shortest time in milliseconds; the children's fitness (100,)."""
+    """Run a step, keep its shortest time in milliseconds; the children's
+    fitness (100,)."""
     with torch.no_grad():
         times = []
         for _ in range(repeats):
@@ -91,13 +96,15 @@ def measure(name: str, step: Step, repeats: int = 3) -> torch.Tensor:
 
 
 def as_written() -> torch.Tensor:
-    noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
-    children = op.mutate(
-        op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    noise = op.draw_noise((100, *parents.shape[2:]),
+                          op.image_generators(1, [0]))
+    children = op.mutate(op.crossover(parents, pairs),
+                         op.parent_spread(parents, pairs), alpha, noise)
     flat = children.flatten(0, 1)
     for _ in range(passes):
         flat = F.avg_pool2d(flat, 3, stride=1, padding=1)
-    return evaluate(network, 0, op.normalise(flat).reshape(children.shape), label)
+    return evaluate(network, 0, op.normalise(flat).reshape(children.shape),
+                    label)
 
 
 expected = measure("as written", as_written)
@@ -114,13 +121,15 @@ from repsearch.engine.tail import is_identity, without_identities
 
 light = without_identities(network)
 convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
-print(f"{sum(map(is_identity, convolutions))} of {len(convolutions)} convolutions are the identity")
+print(f"{sum(map(is_identity, convolutions))} of {len(convolutions)} "
+      "convolutions are the identity")
 
 
 def no_identities() -> torch.Tensor:
-    noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
-    children = op.mutate(
-        op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    noise = op.draw_noise((100, *parents.shape[2:]),
+                          op.image_generators(1, [0]))
+    children = op.mutate(op.crossover(parents, pairs),
+                         op.parent_spread(parents, pairs), alpha, noise)
     flat = children.flatten(0, 1)
     for _ in range(passes):
         flat = F.avg_pool2d(flat, 3, stride=1, padding=1)
@@ -138,9 +147,10 @@ print(f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 
 # %%
 def one_matrix() -> torch.Tensor:
-    noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
-    children = op.mutate(
-        op.crossover(parents, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    noise = op.draw_noise((100, *parents.shape[2:]),
+                          op.image_generators(1, [0]))
+    children = op.mutate(op.crossover(parents, pairs),
+                         op.parent_spread(parents, pairs), alpha, noise)
     return evaluate(light, 0, op.normalise(op.smooth(children, passes)), label)
 
 
@@ -152,17 +162,19 @@ print(f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 #
 # Because smoothing is linear, it can be moved to where there is less to smooth:
 #
-# $$ \mathcal S\Big(\tfrac12(H_{p_1}+H_{p_2})+\varepsilon\Big)
-#    = \tfrac12\big(\mathcal S H_{p_1}+\mathcal S H_{p_2}\big)+\mathcal S\varepsilon $$
+# $$ \begin{aligned} & \mathcal S\Big(\tfrac12(H_{p_1}+H_{p_2})+\varepsilon\Big) \\
+#    ={}& \tfrac12\big(\mathcal S H_{p_1}+\mathcal S H_{p_2}\big)+\mathcal S\varepsilon \end{aligned} $$
 #
 # That leaves $\mathcal S\varepsilon$, as large as the children: nothing is gained yet.
 
 # %%
 def smooth_parents() -> torch.Tensor:
-    noise = op.draw_noise((100, *parents.shape[2:]), op.image_generators(1, [0]))
+    noise = op.draw_noise((100, *parents.shape[2:]),
+                          op.image_generators(1, [0]))
     M = op.smooth(parents, passes)
     noise = op.smooth(noise, passes)
-    children = op.mutate(op.crossover(M, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    children = op.mutate(op.crossover(M, pairs),
+                         op.parent_spread(parents, pairs), alpha, noise)
     return evaluate(light, 0, op.normalise(children), label)
 
 
@@ -190,7 +202,8 @@ drawn = draw(seed, 0, 0, parents.shape[2], banks.rows, config)
 def from_a_bank() -> torch.Tensor:
     noise = banks.rows_of(0, drawn.noise[0])[None]
     M = op.smooth(parents, passes)
-    children = op.mutate(op.crossover(M, pairs), op.parent_spread(parents, pairs), alpha, noise)
+    children = op.mutate(op.crossover(M, pairs),
+                         op.parent_spread(parents, pairs), alpha, noise)
     return evaluate(light, 0, op.normalise(children), label)
 
 
@@ -207,7 +220,8 @@ expected = measure("4 noise from a bank", from_a_bank)
 from repsearch.engine.tail import leaves
 
 block1 = leaves(light.blocks[1])
-pooling = next(i for i, part in enumerate(block1) if isinstance(part, torch.nn.MaxPool2d))
+pooling = next(i for i, part in enumerate(block1)
+               if isinstance(part, torch.nn.MaxPool2d))
 after_pooling = torch.nn.Sequential(*block1[pooling + 1 :])
 after_block1 = torch.nn.Sequential(light.blocks[2], light.head)
 
@@ -215,10 +229,12 @@ after_block1 = torch.nn.Sequential(light.blocks[2], light.head)
 def pool_first() -> torch.Tensor:
     noise = banks.rows_of(0, drawn.noise[0])[None]
     M = op.smooth(parents, passes)
-    raw = op.mutate(op.crossover(M, pairs), op.parent_spread(parents, pairs), alpha, noise)[0]
+    raw = op.mutate(op.crossover(M, pairs), op.parent_spread(parents, pairs),
+                    alpha, noise)[0]
     flat = raw.flatten(1)
     mean = flat.mean(1)
-    variance = torch.linalg.vector_norm(flat, dim=1).square() / flat.shape[1] - mean.square()
+    variance = (torch.linalg.vector_norm(flat, dim=1).square() / flat.shape[1]
+                - mean.square())
     scale = (variance + 1e-5).rsqrt()[:, None, None, None]
     pooled = (F.max_pool2d(raw, 2) - mean[:, None, None, None]) * scale
     logits = after_block1(after_pooling(pooled))
@@ -241,20 +257,27 @@ print(f"largest difference in fitness: {(fitness - expected).abs().max():.1e}")
 import numpy as np
 
 from repsearch.engine import kernel
-from repsearch.engine.kernel_engine import KernelEngine, kernel_children, kernel_parents
+from repsearch.engine.kernel_engine import (
+    KernelEngine,
+    kernel_children,
+    kernel_parents,
+)
 from repsearch.engine.shapes import layer_shapes
 
 shapes = layer_shapes(network, data.train, config)
 engine = KernelEngine(light, config, seed, shapes, layers=range(len(shapes)))
-chosen = kernel.Draws(pairs[..., 0].numpy(), pairs[..., 1].numpy(), drawn.noise[:1])
+chosen = kernel.Draws(pairs[..., 0].numpy(), pairs[..., 1].numpy(),
+                      drawn.noise[:1])
 start_fitness = torch.full((20,), -100.0)  # so that every new parent is a child
 
 
 def in_cache() -> torch.Tensor:
     state = kernel_parents(parents[0], start_fitness, smoothing=True)
     made = kernel_children(128, engine.tails[0].sides[1], config)
-    settings = (engine.noise(0), engine.tails[0], int(label), 0, alpha, alpha, 128, True, True)
-    # No generation yet: it prepares the first parents, which a layer does only once.
+    settings = (engine.noise(0), engine.tails[0], int(label), 0, alpha, alpha,
+                128, True, True)
+    # No generation yet: it prepares the first parents, which a layer does only
+    # once.
     kernel.search_layer(state, made, chosen, *settings, np.zeros(0, np.float32))
     start = time.perf_counter()
     kernel.search_layer(state, made, chosen, *settings, np.zeros(1, np.float32))
@@ -274,9 +297,11 @@ print(f"{in_cache.milliseconds:.1f} ms of it are the generation; "
 # %% mystnb={"figure": {"caption": "Time for one generation of one image after each step, one thread; logarithmic. Numbers: times as fast as at the start."}, "image": {"alt": "Bars, one a step, from as written down to the loop in the cache, which is many times shorter."}}
 from matplotlib import pyplot as plt
 
-figure, ax = plt.subplots(figsize=(6.5, 2.8), facecolor="white", layout="constrained")
+figure, ax = plt.subplots(figsize=(6.4, 2.8), facecolor="white",
+                          layout="constrained")
 bars = ax.barh(list(gains), list(gains.values()), color="#0072b2")
-ax.bar_label(bars, [f"  {gains['as written'] / t:.1f}x" for t in gains.values()], fontsize=9)
+ax.bar_label(bars, [f"  {gains['as written'] / t:.1f}x"
+                    for t in gains.values()], fontsize=9)
 ax.set(xscale="log", xlabel="milliseconds a generation",
        xlim=(min(gains.values()) / 2, 3 * max(gains.values())))
 ax.invert_yaxis()
@@ -298,22 +323,27 @@ from scipy.stats import ks_2samp
 small, few = replace(preset, width=16), data.train[:60]
 searched = rs.search_network(data, small, seed=seed)
 found = {
-    name: [rs.search(searched, few, preset.search, seed=s, progress=False, engine=name)
+    name: [rs.search(searched, few, preset.search, seed=s, progress=False,
+                     engine=name)
            for s in (0, 1, 2)]
     for name in ("reference", "kernel")
 }
 for layer in found["kernel"][0].layers:
-    one, other = (torch.cat([t.cross_entropy(layer)[:, -1] for t in found[name]])
-                  for name in ("reference", "kernel"))
+    one, other = (
+        torch.cat([t.cross_entropy(layer)[:, -1] for t in found[name]])
+        for name in ("reference", "kernel"))
     print(f"{layer:<8} reference {one.mean():.3f} ± {one.std():.3f}, "
           f"engine {other.mean():.3f} ± {other.std():.3f}, "
           f"p = {ks_2samp(one.numpy(), other.numpy()).pvalue:.2f}")
 
 # %% mystnb={"figure": {"caption": "Block 0: mean cross-entropy of the best candidate by generation, reference and engine, and the range over 3 seeds."}, "image": {"alt": "Two falling curves with bands that lie on top of each other."}}
-figure, ax = plt.subplots(figsize=(5, 2.8), facecolor="white", layout="constrained")
+figure, ax = plt.subplots(figsize=(5, 2.8), facecolor="white",
+                          layout="constrained")
 for name, colour in (("reference", "#d55e00"), ("kernel", "#0072b2")):
-    curves = torch.stack([targets.cross_entropy("block0").mean(0) for targets in found[name]])
-    ax.plot(curves.mean(0), color=colour, label="engine" if name == "kernel" else name)
+    curves = torch.stack([targets.cross_entropy("block0").mean(0)
+                          for targets in found[name]])
+    ax.plot(curves.mean(0), color=colour,
+            label="engine" if name == "kernel" else name)
     low, high = curves.amin(0), curves.amax(0)
     ax.fill_between(range(curves.shape[1]), low, high, color=colour, alpha=0.2)
 ax.set(xlabel="generation", ylabel="cross-entropy (nats)")
@@ -339,12 +369,15 @@ rivals = ("reference", "reference, no identities", "EvoTorch, no identities",
 rows = []
 for limit in bench["limits"]:
     size, layer = limit["size"], limit["layer"]
-    rate = {row["contestant"]: row["candidates_per_second"] for row in bench["rows"]
+    rate = {row["contestant"]: row["candidates_per_second"]
+            for row in bench["rows"]
             if (row["size"], row["layer"]) == (size, layer)}
-    cells = [f"{rate['engine'] / rate[name]:.1f}x" if name in rate else "" for name in rivals]
-    rows.append([f"{size}, {layer}", f"{rate['engine']:,.0f}", *cells, f"{limit['share']:.0%}"])
-head = ["size, layer", "engine, candidates/s", "reference", "reference, no identities", "EvoTorch",
-        "evosax", "share of limit"]
+    cells = [f"{rate['engine'] / rate[name]:.1f}x" if name in rate else ""
+             for name in rivals]
+    rows.append([f"{size}, {layer}", f"{rate['engine']:,.0f}", *cells,
+                 f"{limit['share']:.0%}"])
+head = ["size, layer", "engine, candidates/s", "reference",
+        "reference, no identities", "EvoTorch", "evosax", "share of limit"]
 Markdown(markdown(head, rows))
 
 # %% [markdown]
@@ -368,11 +401,13 @@ Markdown(markdown(head, rows))
 
 # %%
 rows = []
-for network_name, reading in dict.fromkeys((r["network"], r["reading"]) for r in bench["trained"]):
+for network_name, reading in dict.fromkeys(
+        (r["network"], r["reading"]) for r in bench["trained"]):
     rate = {r["contestant"]: r["images_per_second"] for r in bench["trained"]
             if (r["network"], r["reading"]) == (network_name, reading)}
     slowest = next(iter(rate.values()))
-    rows += [[f"{network_name}, {reading}", name, f"{value:.2f}", f"{value / slowest:.1f}x"]
+    rows += [[f"{network_name}, {reading}", name, f"{value:.2f}",
+              f"{value / slowest:.1f}x"]
              for name, value in rate.items()]
 Markdown(markdown(["network, reading", "", "images/s", "times as fast"], rows))
 
@@ -384,13 +419,45 @@ Markdown(markdown(["network, reading", "", "images/s", "times as fast"], rows))
 # `engine="conv"` for networks of plain convolutions, `engine="torch"` for any other on any device, with steps 1 to 4;
 # `engine="reference"` is the paper's pseudocode.
 #
+# ## Questions
+#
+# <details><summary>The loop in the cache gains most. Why could it not come first?</summary>
+#
+# It takes 16 channels of a child at a time, and that works because up to the head the channels do not touch each
+# other. A convolution that has to be computed would mix them all. Without steps 3 and 4 every child would still have
+# to be smoothed, and its noise drawn pixel by pixel. And without step 5 the whole child would have to be kept at full
+# size until its mean and variance are known.
+#
+# </details>
+#
+# <details><summary>Steps 1, 2, 3, 5 and 6 were checked on the same draws. Why does the chapter still compare whole
+# searches, and what does a large p say?</summary>
+#
+# The checks show that a step computes the same from the same noise. With noise from a bank the draws are others, and
+# children share them, so no child can be compared with its twin; what is left to compare is what whole searches find.
+# A large p says that these images and seeds show no difference. A difference that is too small for them would pass,
+# too.
+#
+# </details>
+#
+# <details><summary>Behind a block of a trained network only the first convolution is computed once for all children.
+# Why not the second?</summary>
+#
+# A convolution is linear, so what it makes of a mix is the mix of what it makes of the parts. Between the first and
+# the second stand max-pooling and GELU, which are not linear: there the mix of the results is not the result of the
+# mix. Noise for every pixel breaks even the first step, for then each child has a map of its own, and is no mix of a
+# few.
+#
+# </details>
+#
 # ## Exercises
 #
 # **1.** The bank lets children share noise. How probable is it that two given children of a generation have the same
 # noise, up to its sign, in one group of 16 channels, and in all groups of the paper's 256 channels?
 
 # %% tags=["hide-cell"]
-print(f"one group: 1 in {banks.rows}; all 16 groups: 1 in {float(banks.rows) ** 16:.0e}")
+print(f"one group: 1 in {banks.rows}; "
+      f"all 16 groups: 1 in {float(banks.rows) ** 16:.0e}")
 
 # %% [markdown]
 # **2.** Normalisation commutes with max-pooling because its scale is positive. Does it commute with average pooling too,
@@ -399,13 +466,14 @@ print(f"one group: 1 in {banks.rows}; all 16 groups: 1 in {float(banks.rows) ** 
 # %% tags=["hide-cell"]
 H = parents[:, :1]
 sigma = (H.var(correction=0) + 1e-5).sqrt()
-inside = F.avg_pool2d(op.normalise(H)[0], 2) - (F.avg_pool2d(H[0], 2) - H.mean()) / sigma
+inside = (F.avg_pool2d(op.normalise(H)[0], 2)
+          - (F.avg_pool2d(H[0], 2) - H.mean()) / sigma)
 border = op.smooth(op.normalise(H), 1) - (op.smooth(H, 1) - H.mean()) / sigma
 print(f"2x2 poolings: {inside.abs().max():.1e}; "
       f"3x3 smoothing, middle {border[..., 5, 5].abs().max():.1e}, "
       f"corner {border[..., 0, 0].abs().max():.1e}")
-# With zeros around the map the shift is smoothed as well: the engine adds it times the smoothed
-# map of ones.
+# With zeros around the map the shift is smoothed as well: the engine adds it
+# times the smoothed map of ones.
 
 # %% [markdown]
 # **3.** Which engine would search a network with a ReLU instead of GELU, and why?
@@ -416,8 +484,12 @@ from torch import nn
 from repsearch.engine.choice import choose
 from repsearch.engine.tail import why_not_kernel
 
-blocks = [nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.ReLU()) for _ in range(3)]
+blocks = [nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.ReLU())
+          for _ in range(3)]
 head = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-relu = rs.calibrate(rs.Network(nn.Conv2d(image.shape[1], 4, 1), blocks, head), data.train.images)
+relu = rs.calibrate(
+    rs.Network(nn.Conv2d(image.shape[1], 4, 1), blocks, head),
+    data.train.images)
 shapes = layer_shapes(relu, data.train, preset.search)
-print(f"{choose(relu, preset.search, seed, shapes).name}: {why_not_kernel(relu, shapes, preset.search)}")
+print(f"{choose(relu, preset.search, seed, shapes).name}: "
+      f"{why_not_kernel(relu, shapes, preset.search)}")

@@ -24,7 +24,8 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
 
 # %%
 import os
@@ -42,7 +43,8 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 def run(*command: str) -> str:
     """Run a command in the folder of this page; what it printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=work, env=environment,
+                          capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout.strip()
 
@@ -55,8 +57,8 @@ def run(*command: str) -> str:
 # interrupted.
 
 # %%
-search = ["-m", "repsearch", "search", "--train", "200", "--validation", "50", "--test", "50",
-          "--quiet"]
+search = ["-m", "repsearch", "search", "--train", "200", "--validation", "50",
+          "--test", "50", "--quiet"]
 print(run(sys.executable, *search, "--out", "one"))
 print(run(sys.executable, "-m", "repsearch", "targets", "info", "one"))
 
@@ -72,7 +74,8 @@ shard.write_bytes(content)
 
 print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one"))
 print()
-print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one", "--repair", "--quiet"))
+print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one",
+          "--repair", "--quiet"))
 
 # %% [markdown]
 # ## Several processes, several machines
@@ -91,12 +94,14 @@ print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one", "--repa
 # one.
 
 # %%
-torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+            "--nproc-per-node", "2"]
 run(*torchrun, *search, "--out", "two")
 
 
 def contents(name: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (work / name).glob("[!.]*")}  # but for locks
+    return {path.name: path.read_bytes()
+            for path in (work / name).glob("[!.]*")}  # but for locks
 
 
 print(f"{len(contents('two'))} files, "
@@ -111,6 +116,37 @@ print(f"{len(contents('two'))} files, "
 # %% [markdown]
 # **Summary.** One folder, any number of processes, no lost work: what a search found for an image is a function
 # of the image, and everything else follows.
+#
+# ## Questions
+#
+# <details><summary>Suppose that every process drew its noise from one running generator, image after image. What
+# would break?</summary>
+#
+# What an image gets would depend on how many images came before it in that process. Two processes would find other
+# targets than one, and so would a search that was interrupted. Here the draws depend on the seed, the layer and the
+# image's number alone, and frozen BatchNorm keeps an image's score apart from other images, so the order does not
+# matter.
+#
+# </details>
+#
+# <details><summary>What would one flipped bit do if nobody compared checksums, and what can a checksum not
+# tell?</summary>
+#
+# Most likely nothing that one would notice: the file opens, and a network regresses to a wrong number. A checksum
+# tells that the file is the one that was written. It does not tell whether the search found anything; for that look
+# at the cross-entropies. Nor does it tell whether whoever wrote the file is honest.
+#
+# </details>
+#
+# <details><summary>A folder may be finished on another kind of processor, but not with another seed. Why this
+# line?</summary>
+#
+# Another seed holds out other images and draws other noise, so the folder would be a mixture of two searches. Another
+# processor runs the same search, and may differ in the last bit of a sum. The statistics in the folder serve all
+# machines, so that at least these do not differ. Equal bytes were checked here on one machine; between kinds of
+# processors nobody promises them.
+#
+# </details>
 #
 # ## Exercises
 #
@@ -134,5 +170,6 @@ print(done.stderr.strip(), f"Unchanged: {contents('one') == before}", sep="\n")
 
 # %% tags=["hide-cell"]
 (work / "one" / "shard-00001.safetensors").unlink()
-print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one", "--repair", "--quiet"))
+print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one",
+          "--repair", "--quiet"))
 print(f"the same bytes as before: {contents('one') == before}")

@@ -24,7 +24,8 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
 
 # %%
 from IPython.display import Markdown
@@ -34,15 +35,20 @@ from repsearch.reproduce.records import read_records
 from repsearch.reproduce.tables import markdown, mean_std
 
 paper, book = rs.presets.paper("cifar10"), rs.presets.book("cifar10")
-rows = [[label, *(str(show(preset)) for preset in (book, paper))] for label, show in (
-    ("channels", lambda p: p.width), ("convolutions a block, learning", lambda p: 2 * p.groups),
-    ("training images", lambda p: f"{p.train:,}" if p.train else "all"),
-    ("candidates", lambda p: p.search.population),
-    ("generations", lambda p: ", ".join(str(row.generations) for row in p.search.schedule)),
-    ("epochs", lambda p: p.learn.epochs), ("batch", lambda p: f"{p.learn.batch:,}"),
-    ("mutation's noise, and what is smoothed",
-     lambda p: f"a {p.search.noise}, the {p.search.blurred}"),
-)]
+rows = [
+    [label, *(str(show(preset)) for preset in (book, paper))]
+    for label, show in (
+        ("channels", lambda p: p.width),
+        ("convolutions a block, learning", lambda p: 2 * p.groups),
+        ("training images", lambda p: f"{p.train:,}" if p.train else "all"),
+        ("candidates", lambda p: p.search.population),
+        ("generations", lambda p: ", ".join(
+            str(row.generations) for row in p.search.schedule)),
+        ("epochs", lambda p: p.learn.epochs),
+        ("batch", lambda p: f"{p.learn.batch:,}"),
+        ("mutation's noise, and what is smoothed",
+         lambda p: f"a {p.search.noise}, the {p.search.blurred}"),
+    )]
 Markdown(markdown(["", "book preset", "paper preset"], rows))
 
 # %% [markdown]
@@ -91,16 +97,18 @@ Markdown(markdown(["", "book preset", "paper preset"], rows))
 
 # %%
 full = read_records("search-cifar10-paper-first100-*")
-rows = [[layer, *(f"{mean_std([100 * record[key][layer][moment] for record in full])} %"
-                  for key in ("probability", "above_half") for moment in (0, 1))]
-        for layer in full[0]["probability"]]
-head = ["layer", "probability of the label before", "after", "images above one half before",
-        "after"]
+rows = [
+    [layer, *(
+        f"{mean_std([100 * record[key][layer][moment] for record in full])} %"
+        for key in ("probability", "above_half") for moment in (0, 1))]
+    for layer in full[0]["probability"]]
+head = ["layer", "probability of the label before", "after",
+        "images above one half before", "after"]
 images = full[0]["settings"]["images"]
 seconds = [record["seconds"] / images for record in full]
 Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
-         f"{min(seconds):.1f} to {max(seconds):.1f} seconds an image on one core "
-         f"({full[0]['hardware']}).")
+         f"{min(seconds):.1f} to {max(seconds):.1f} seconds an image "
+         f"on one core ({full[0]['hardware']}).")
 
 # %% [markdown]
 # "Before" is the best of a layer's first candidates: at block 0 the best of 240 noisy copies of the image. So most of
@@ -114,21 +122,27 @@ Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
 # %%
 candidates = {f"block{i}": 240 * g for i, g in enumerate((300, 100, 100))}
 values = {"block0": 256 * 15 * 15, "block1": 256 * 7 * 7, "block2": 256 * 3 * 3}
-bytes_an_image = sum(candidates[layer] * values[layer] for layer in candidates) * 10 * 4
-bandwidth = 2e12  # bytes a second: what large GPUs of recent years reach in practice
+bytes_an_image = sum(candidates[layer] * values[layer]
+                     for layer in candidates) * 10 * 4
+# bytes a second: what large GPUs of recent years reach in practice
+bandwidth = 2e12
 on_cpu, on_gpu = sum(seconds) / len(seconds) / 2, bytes_an_image / bandwidth
 
 rows = []
 for name, images, classes in (
     ("MNIST", 56_000, 10), ("CIFAR-10", 46_000, 10), ("CIFAR-100", 46_000, 100),
 ):
-    disk, hours = images * 2 * (sum(values.values()) + classes) / 1e9, images * on_gpu / 3600
-    rows.append([name, f"{images:,}", f"{images * on_cpu / 86400:.1f} days", f"{hours:.1f} hours",
-                 f"{hours / 8:.1f} hours", f"{disk:.1f} GB"])
-head = ["data set", "images", "two cores, from a core's measured rate", "one GPU, estimate",
-        "eight GPUs, estimate", "on disk"]
-Markdown(markdown(head, rows) + f"\n\n{bytes_an_image / 1e9:.0f} GB moved an image, "
-         f"{on_gpu:.2f} s at {bandwidth / 1e12:.0f} TB/s; {on_cpu:.1f} s on two cores. "
+    disk, hours = (images * 2 * (sum(values.values()) + classes) / 1e9,
+                   images * on_gpu / 3600)
+    rows.append([name, f"{images:,}", f"{images * on_cpu / 86400:.1f} days",
+                 f"{hours:.1f} hours", f"{hours / 8:.1f} hours",
+                 f"{disk:.1f} GB"])
+head = ["data set", "images", "two cores, from a core's measured rate",
+        "one GPU, estimate", "eight GPUs, estimate", "on disk"]
+Markdown(markdown(head, rows)
+         + f"\n\n{bytes_an_image / 1e9:.0f} GB moved an image, "
+         f"{on_gpu:.2f} s at {bandwidth / 1e12:.0f} TB/s; "
+         f"{on_cpu:.1f} s on two cores. "
          "4,000 images of each set are held out. "
          "The CPU's cost of an image is taken to be CIFAR-10's for all three.")
 
@@ -138,11 +152,24 @@ Markdown(markdown(head, rows) + f"\n\n{bytes_an_image / 1e9:.0f} GB moved an ima
 
 # %%
 (bench,) = read_records("bench-*")
-memory = [[row["size"], str(row["images"]), f"{row['peak_mb']:,.0f} MB"] for row in bench["memory"]]
-cost = [[f"{row['images']:,}", str(row["population"]), f"{row['microseconds']:.1f}"]
+memory = [[row["size"], str(row["images"]), f"{row['peak_mb']:,.0f} MB"]
+          for row in bench["memory"]]
+cost = [[f"{row['images']:,}", str(row["population"]),
+         f"{row['microseconds']:.1f}"]
         for row in bench["scaling"]]
 Markdown(markdown(["size", "images", "peak memory"], memory) + "\n\n"
          + markdown(["images", "population", "microseconds a candidate"], cost))
+
+# %% [markdown]
+# **Your own sizes.** The form takes the engine's rates from the same record, at two widths, and follows the power law
+# through both; other numbers of cores are taken to be as fast, core for core, and the GPU is the estimate above.
+
+# %%
+from IPython.display import HTML
+
+from repsearch.reproduce.budget import calculator
+
+HTML(calculator(bench))
 
 # %% [markdown]
 # ## What learning costs
@@ -161,16 +188,48 @@ with FlopCounterMode(display=False) as counter:
 operations = counter.get_total_flops() / len(x)
 total = operations * 46_000 * paper.learn.epochs
 cpu, gpu = 1e11, 3e14
-rows = [["two CPU cores, bfloat16", f"{cpu:.0e}", f"{total / cpu / 3600:.0f} hours"],
+rows = [["two CPU cores, bfloat16", f"{cpu:.0e}",
+         f"{total / cpu / 3600:.0f} hours"],
         ["one large GPU, bfloat16, a third of its peak", f"{gpu:.0e}",
          f"{total / gpu / 60:.0f} minutes"]]
-Markdown(markdown(["", "operations a second, assumed", "one training of CIFAR-10"], rows)
-         + f"\n\n{operations / 1e9:.2f} billion operations an image, forward and backward; "
-         f"{paper.learn.epochs} epochs.")
+Markdown(markdown(["", "operations a second, assumed",
+                   "one training of CIFAR-10"], rows)
+         + f"\n\n{operations / 1e9:.2f} billion operations an image, "
+         f"forward and backward; {paper.learn.epochs} epochs.")
 
 # %% [markdown]
 # **Summary.** Search is the expensive half, and it needs no gradient, no large memory and no order: it goes wherever there
 # are idle processors. Learning is an ordinary training.
+#
+# ## Questions
+#
+# <details><summary>Block 0 brings all of these images to their labels. Why does the table not yet show that this
+# takes evolution, and not just more noisy copies?</summary>
+#
+# Most of what block 0 reaches, the best of the first noisy copies has already. Evolution adds the rest, but over its
+# generations it tries many more candidates than there are first copies, and the best of more copies is better, too.
+# One would have to give the copies as many tries, without children, and compare. The later blocks say little here,
+# for they begin with what block 0 has reached.
+#
+# </details>
+#
+# <details><summary>The GPU columns are estimates. What do they leave out, and what would you measure before you rent
+# eight?</summary>
+#
+# They count the bytes of the candidates' maps and an assumed rate at which memory moves them. Drawing noise, starting
+# many small operations, reading images and writing targets are not in it, and eight GPUs are taken to be eight times
+# as fast as one. Measure the images a second of the hundred in step 2 on one GPU of the kind you would rent, then on
+# two.
+#
+# </details>
+#
+# <details><summary>Why can ten idle office machines share the search, but hardly the training?</summary>
+#
+# A search needs one image and a network that does not change, so machines have nothing to tell each other but which
+# images are taken. A step of training needs the weights that the step before has left, so they would have to exchange
+# gradients at every step. Idle processors can take the search; the training wants one machine that is fast by itself.
+#
+# </details>
 #
 # ## Exercises
 #
@@ -194,5 +253,5 @@ for point in read_records("fig2-cifar100-paper-map-*")[0]["points"]:
     if point["population"] == 240:
         curve = point["curve"]
         half = curve[len(curve) // 2]
-        print(f"block {point['block']}: {half:.2f} nats after half the generations, "
-              f"{curve[-1]:.2f} after all")
+        print(f"block {point['block']}: {half:.2f} nats after half "
+              f"the generations, {curve[-1]:.2f} after all")

@@ -25,7 +25,8 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
 
 # %%
 import repsearch as rs
@@ -47,8 +48,9 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 # say. So search *it*: start from its own activations, let its own later blocks judge. The new targets set out from where the network
 # stands. Then train on, and repeat:
 #
-# $$ \hat H_r \leftarrow \text{search from } H_{\theta_r}(x), \text{ judged by the later blocks of } \theta_r;
-#    \qquad \theta_{r+1} \leftarrow \text{regress } H_\theta(x) \text{ to } \hat H_r, \text{ from } \theta_r. $$
+# $$ \begin{aligned} \hat H_r \leftarrow {}& \text{search from } H_{\theta_r}(x), \\
+#    & \text{judged by the later blocks of } \theta_r; \\
+#    \theta_{r+1} \leftarrow {}& \text{regress } H_\theta(x) \text{ to } \hat H_r, \text{ from } \theta_r. \end{aligned} $$
 #
 # Round 0 is `rs.search` and `rs.learn`, to the last bit. There is still no classification gradient in the body.
 
@@ -93,9 +95,10 @@ Markdown(markdown(head, rows) + "\n\nWhere there are three numbers, "
 # Suppose that a target is a small step of an activation down the gradient of the label's loss, $T = H - \eta\,\nabla_H
 # \mathcal L$. Regressing to it then *is* back-propagation. With $T$ fixed,
 #
-# $$ \nabla_\theta\, \tfrac12 \lVert H_\theta - T\rVert^2 = \Big(\frac{\partial H_\theta}{\partial\theta}\Big)^{\!\top}
-#    (H_\theta - T) = \eta\,\Big(\frac{\partial H_\theta}{\partial\theta}\Big)^{\!\top}\nabla_H\mathcal L
-#    = \eta\,\nabla_\theta \mathcal L $$
+# $$ \begin{aligned} \nabla_\theta\, \tfrac12 \lVert H_\theta - T\rVert^2
+#    &= \Big(\frac{\partial H_\theta}{\partial\theta}\Big)^{\!\top} (H_\theta - T) \\
+#    &= \eta\,\Big(\frac{\partial H_\theta}{\partial\theta}\Big)^{\!\top}\nabla_H\mathcal L \\
+#    &= \eta\,\nabla_\theta \mathcal L \end{aligned} $$
 #
 # for all weights up to that block. **Check**, on the network that was just trained:
 
@@ -206,6 +209,38 @@ Markdown(table(("6",), where=lambda claim: CONTROLLED.title in claim.what))
 # nor do moves as far and as smooth that were found for other images: it is the later searches that carry it. Whether they say more than
 # the class is open, for the class means of each round's targets teach about as much. More images, other data, and augmentation:
 # [how far does it carry?](12_how_far)
+#
+# ## Questions
+#
+# <details><summary>Is the loop not just back-propagation by another way?</summary>
+#
+# In one limit it is: one block, small steps down the gradient, and a look at the network after each of them. The loop
+# looks at the network once a round, moves activations far, and asks for no gradient of the label; only part of what
+# it finds points downhill. Within the body the regression itself is trained by back-propagation. Whether the part
+# downhill is what teaches is not measured here: one would put a step down the gradient, as long as the search's move,
+# in place of the later searches.
+#
+# </details>
+#
+# <details><summary>One control takes the network's own activations as targets. Why another, which moves each image as
+# the search moved another one?</summary>
+#
+# Its own activations as targets rule out that it is enough to train on, while the head goes on learning. But perhaps
+# a body gains from targets that lie far away, as noise can help a training. Another image's moves are as far and as
+# smooth, and not for this image's label. The loop is ahead of both, so with 500 photographs it is what the later
+# searches find for an image's label that helps.
+#
+# </details>
+#
+# <details><summary>The class means of each round's targets teach about as much as the targets. Is the search then not
+# needed?</summary>
+#
+# That does not follow, for these means are made of what each round's search finds. What stays open is whether a
+# target says more about its image than the class: the interval contains zero, which shows neither a difference nor
+# that there is none. To show that no search is needed, one would have to learn from patterns of the classes that no
+# search has made, as many rounds, and come as far. That is not tried here.
+#
+# </details>
 #
 # ## Exercises
 #

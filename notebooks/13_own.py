@@ -22,7 +22,8 @@ import sys
 
 if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     source = "git+https://github.com/repsearch/repsearch"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
 
 # %% [markdown]
 # ## Data
@@ -223,6 +224,37 @@ for layer in few.layers[:-1]:
 #
 # **Summary.** Images and labels, a network in three parts, a row of settings for each block. Whether it works is seen in where the
 # cross-entropy ends, in the share of variance between classes, and in the lead over the untrained body.
+#
+# ## Questions
+#
+# <details><summary>When should I not use this on my own data?</summary>
+#
+# When accuracy is all you want and nothing keeps you from back-propagation: at the book's sizes one shot trails SGD
+# on every data set, and the loop's lead is sure only with 500 photographs that are not augmented, at several times
+# the passes. With many classes and few images of each it is not even sure that one shot beats an untrained body, as
+# on CIFAR-100. Nor when the checks of this chapter say no: the search ends near a guess, the share between classes is
+# that of labels without meaning, or the body gains nothing. Where images are large, look at the cost first.
+#
+# </details>
+#
+# <details><summary>The search ends at a low cross-entropy at every block, and the network still does not beat the
+# untrained body. How can that be, and where do you look?</summary>
+#
+# A low cross-entropy says that the untrained later blocks accept each target, one image at a time. It does not say
+# that targets of one class have anything in common. Look at the share of variance between classes. If it is near that
+# of labels without meaning, change the search, its noise for instance (see the exercise); if it is not, the rates of
+# body and head come next.
+#
+# </details>
+#
+# <details><summary>After ten tries your method is ahead of SGD on the validation images. What is missing before you
+# believe it?</summary>
+#
+# As many tries for SGD: the best of ten is in part the luckiest of ten, on just these images. Then several seeds, the
+# two compared seed by seed, and the test images once, at the end. The untrained body belongs beside them, or you do
+# not know whether it is the body or the head that is good. And count the forward passes of both.
+#
+# </details>
 #
 # ## Exercises
 #

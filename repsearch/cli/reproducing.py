@@ -1,4 +1,4 @@
-"""reproduce, claims, and bench: the paper's figures and tables, its claims, and how fast search is."""
+"""reproduce, claims, figures, and bench: the paper's results, its claims, and how fast search is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from repsearch.store.files import write_whole
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `reproduce`, `claims` and `bench`."""
+    """Add `reproduce`, `claims`, `figures` and `bench`."""
     sub = commands.add_parser("reproduce", help="the paper's figures and tables: runs what is missing or stale")
     sub.add_argument("experiments", nargs="*", metavar="ID", help="such as fig2, or all")
     sub.add_argument("--list", action="store_true", help="what is done and missing, and what it cost; runs nothing")
@@ -35,6 +35,11 @@ def add_commands(commands: Commands) -> None:
     sub = commands.add_parser("claims", help="every claim of the paper with a verdict, from the records")
     sub.add_argument("--out", type=Path, help="write the page there, such as book/claims.md (default: print it)")
     sub.set_defaults(run=_claims)
+    sub = commands.add_parser("figures", help="draw every figure that there are records for, as SVG files")
+    sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where they go")
+    sub.add_argument("--records", type=Path, default=FOLDER, metavar="FOLDER",
+                     help="what they are drawn from, such as what reproduce --out has left (default: the book's)")
+    sub.set_defaults(run=_figures)
     sub = commands.add_parser("bench", help="measure candidates a second: reference, engine, evolution libraries")
     sub.add_argument("--root", help=ROOT)
     sub.add_argument("--sizes", nargs="+", default=["laptop", "paper"], metavar="SIZE", help="(default: laptop paper)")
@@ -61,6 +66,14 @@ def _claims(args: argparse.Namespace) -> None:
         write_whole(args.out, page().encode())
     else:
         print(page())
+
+
+def _figures(args: argparse.Namespace) -> None:
+    from repsearch.reproduce.drawn import draw_all
+
+    checks.writable_folder("out", args.out)
+    files = draw_all(args.records, args.out)
+    print(*(file.name for file in files), f"{len(files)} figures are in {args.out}", sep="\n")
 
 
 def _bench(args: argparse.Namespace) -> None:

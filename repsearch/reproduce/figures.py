@@ -13,44 +13,34 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from repsearch.reproduce.drawing import BAND, COLOURS, STYLE, WIDTH, percent, ranged_line, ticks_at
 from repsearch.reproduce.training_claims import SEARCH_BASED
 from repsearch.reproduce.variants import VARIANTS
 
 if TYPE_CHECKING:
     from repsearch.reproduce.records import Record
 
-COLOURS = dict(zip(
-    ("block0", "block1", "block2", "logits", "search-based", "SGD", "untrained body", "parameters", "activations",
-     "one shot", "in turn"),
-    np.array(sns.color_palette("colorblind", 10))[[0, 1, 2, 4, 0, 1, 7, 1, 0, 9, 0]].tolist(), strict=True,
-))
-STYLE: Any = {  # A white ground on every page: a transparent one would lose the black text in dark mode.
-    "figure.facecolor": "white", "axes.grid": True, "grid.color": "#dddddd", "axes.axisbelow": True,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "font.size": 11,
-    "figure.constrained_layout.use": True, "savefig.facecolor": "white",
-}
-
 
 def search_curves(records: Sequence[Record]) -> Figure:
     """Best cross-entropy against generation, a panel a search layer; the band is the range over seeds."""
     layers = list(records[0]["cross_entropy"])
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(layers), figsize=(9, 2.9), sharey=True)
-        for ax, layer in zip(axes, layers, strict=True):
+        figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 4.6), sharey=True)
+        for ax, layer in zip(axes.flat, layers, strict=True):
             ranged_line(ax, [record["cross_entropy"][layer] for record in records], COLOURS.get(layer, "C0"), layer)
             ax.set(title=layer, xlabel="generation")
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-        axes[0].set_ylim(bottom=0)  # of all panels, once all are drawn
-        axes[0].set_ylabel("cross-entropy of the best, nats")
+        axes[0, 0].set_ylim(bottom=0)  # of all panels, once all are drawn
+        figure.supylabel("cross-entropy of the best, nats", fontsize=11)
     return figure
 
 
 def learning_curves(records: Sequence[Record]) -> Figure:
     """Validation accuracy against epoch, of all that a record has; the band is the range over seeds."""
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(6.4, 3.4))
+        figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
         for name in records[0]["validation_accuracy"]:
-            ranged_line(ax, [_percent(record["validation_accuracy"][name]) for record in records], COLOURS[name], name)
+            ranged_line(ax, [percent(record["validation_accuracy"][name]) for record in records], COLOURS[name], name)
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
         ax.legend(loc="lower right")
@@ -60,7 +50,7 @@ def learning_curves(records: Sequence[Record]) -> Figure:
 def accuracies(records: Sequence[Record]) -> Figure:
     """Test accuracy of what a demo has trained; a dot a seed."""
     names = list(records[0]["accuracy"])
-    rows = {name: _percent([record["accuracy"][name] for record in records]) for name in names}
+    rows = {name: percent([record["accuracy"][name] for record in records]) for name in names}
     return _bars(rows, [COLOURS[name] for name in names])
 
 
@@ -71,7 +61,7 @@ def scores(records: Sequence[Record], variants: Sequence[str]) -> Figure:
         records: of `repsearch.reproduce.trainings.train`, of one data set.
         variants: in the order to show.
     """
-    rows = {VARIANTS[name].what: _percent([r["test_accuracy"] for r in records if r["variant"] == name])
+    rows = {VARIANTS[name].what: percent([r["test_accuracy"] for r in records if r["variant"] == name])
             for name in variants}
     kinds = ("SGD" if name.startswith("sgd") else "search-based" if name in SEARCH_BASED else "untrained body"
              for name in variants)
@@ -82,7 +72,8 @@ def target_maps(pixels: Tensor, maps: Sequence[tuple[str, Tensor]], titles: Sequ
     """Images (n, H, W, C) in 0..1 with their titles, above rows of a name and maps (n, h, w) of their activations."""
     count = len(pixels)
     with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure, axes = plt.subplots(1 + len(maps), count, figsize=(1.25 * count, 1.35 * (1 + len(maps))), squeeze=False)
+        size = (WIDTH, 1.1 * WIDTH / count * (1 + len(maps)))
+        figure, axes = plt.subplots(1 + len(maps), count, figsize=size, squeeze=False)
         for i in range(count):
             axes[0, i].imshow(pixels[i], cmap="gray", vmin=0, vmax=1)
             axes[0, i].set_title(titles[i], fontsize=9)
@@ -102,7 +93,7 @@ def perturbation(records: Sequence[Record]) -> Figure:
     most, widest = max(point["images"] for point in points), max(point["width"] for point in points)
     cases = (("parameters", 1, ":"), ("parameters", most, "-"), ("activations", most, "-"))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, 2, figsize=(9, 5.6), sharey="row")
+        figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5.4), sharey="row")
         for row, (value, label) in enumerate((("chance", "chance of an improvement, %"), ("gain", "best gain, %"))):
             for space, images, line in cases:
                 kind = "one image" if space == "activations" or images == 1 else f"{images} images"
@@ -127,7 +118,7 @@ def figure2(records: Sequence[Record]) -> Figure:
     """
     blocks, sizes = (sorted({point[key] for point in records[0]["points"]}) for key in ("block", "population"))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True)
         for block in blocks:
             curves = {size: [p["curve"] for r in records for p in r["points"]
                              if (p["block"], p["population"]) == (block, size)] for size in sizes}
@@ -136,7 +127,7 @@ def figure2(records: Sequence[Record]) -> Figure:
             ranged_line(axes[0], ends, colour, label, sizes, marker=True)
             ranged_line(axes[1], curves[sizes[-1]], colour, label)
         axes[0].set(xscale="log", xlabel="population", ylabel="cross-entropy of the best, nats", ylim=(0, None))
-        _ticks(axes[0], sizes)
+        ticks_at(axes[0], sizes)
         axes[1].set(xlabel=f"generation (population {sizes[-1]})")
         axes[1].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes[1].legend()
@@ -151,7 +142,7 @@ def figure3(records: Sequence[Record]) -> Figure:
     blocks, counts = (sorted({point[key] for point in records[0]["points"]}) for key in ("block", "runs"))
     kinds = (("unrelated", ":", "best candidates of unrelated images"), ("solutions", "-", "solutions of one image"))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(blocks), figsize=(9, 3.4), sharey=True)
+        figure, axes = plt.subplots(1, len(blocks), figsize=(WIDTH, 3.2), sharey=True)
         for ax, block in zip(axes, blocks, strict=True):
             for kind, line, label in kinds:
                 most = records[0]["settings"]["images"] if kind == "unrelated" else max(counts)
@@ -162,7 +153,7 @@ def figure3(records: Sequence[Record]) -> Figure:
                     colour = COLOURS[f"block{block}" if kind == "solutions" else "untrained body"]
                     ranged_line(ax, np.array(list(whole.values())).T, colour, label, list(whole), line, marker=True)
             ax.set(title=f"block {block}", xlabel="independent runs", xscale="log", yscale="log")
-            _ticks(ax, counts)
+            ticks_at(ax, counts)
             ax.set_yticks(counts, [str(count) for count in counts])
         axes[0].set_ylabel("effective number of solutions")
         axes[0].legend(fontsize=8)
@@ -179,7 +170,7 @@ def figure4(records: Sequence[Record]) -> Figure:
     values: tuple[Callable[[Record], float], ...] = (
         lambda r: 100 * float(max(r["validation_accuracy"])), lambda r: float(r["found"]["cross_entropy"]["block0"][1]))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, 2, figsize=(9, 5.2), sharex="col", sharey="row")
+        figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5), sharex="col", sharey="row")
         for column, axis in enumerate(("population", "generations")):
             chosen = [r for r in records if r["variant"] == "search-based" or r["variant"].startswith(axis)]
             sized = [(_compute(r, axis), r) for r in chosen]
@@ -188,7 +179,7 @@ def figure4(records: Sequence[Record]) -> Figure:
                 seeds = np.array([[value(r) for at, r in sized if at == size] for size in sizes]).T
                 ranged_line(axes[row, column], seeds, COLOURS["search-based"], "", sizes, marker=True)
             axes[1, column].set(xscale="log", xlabel=axis if axis == "population" else "generations of block 0")
-            _ticks(axes[1, column], sizes)
+            ticks_at(axes[1, column], sizes)
         axes[0, 0].set_ylabel("validation accuracy, %")
         axes[1, 0].set(ylabel="cross-entropy, block 0, nats", ylim=(0, None))
     return figure
@@ -224,14 +215,14 @@ def _followed(records: Sequence[Record], lines: Sequence[tuple[str, str, str, st
     """A panel a block with lines (variant, measure, colour, style, label) against epoch."""
     blocks = sorted({row["block"] for record in records for row in record["measured"]})
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(blocks), figsize=(9, 3.6), sharey=True)
+        figure, axes = plt.subplots(1, len(blocks), figsize=(WIDTH, 3.6), sharey=True)
         for ax, block in zip(axes, blocks, strict=True):
             for variant, key, colour, style, name in lines:
                 rows = [row for r in records if r["variant"] == variant for row in r["measured"]
                         if row["block"] == block and row["epoch"] > 0]  # before, BatchNorm has seen no image
                 if rows:
                     sns.lineplot(x=[row["epoch"] for row in rows], y=[row[key] for row in rows], ax=ax, label=name,
-                                 color=COLOURS[colour], linestyle=style, legend=False, **_BAND)
+                                 color=COLOURS[colour], linestyle=style, legend=False, **BAND)
             ax.set(title=f"block {block}", xlabel="epoch")
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes[0].set_ylim(bottom=0)  # of all panels, once all are drawn
@@ -240,28 +231,12 @@ def _followed(records: Sequence[Record], lines: Sequence[tuple[str, str, str, st
     return figure
 
 
-_BAND: dict[str, Any] = {"estimator": "mean", "errorbar": ("pi", 100), "err_kws": {"linewidth": 0}}
-"""The mean over seeds, and as a band the range of all of them."""
-
-
-def ranged_line(
-    ax: Axes, seeds: Any, colour: Any, label: str, xs: Sequence[float] | None = None, style: str = "-",
-    marker: bool = False,
-) -> None:
-    """Mean and range of (seeds, points) against `xs`, or against 0, 1, 2, ..."""
-    values = np.array(seeds)
-    places = np.arange(values.shape[1]) if xs is None else np.array(xs)
-    dots = {"marker": "o", "markersize": 5, "markeredgewidth": 0} if marker else {}
-    sns.lineplot(x=np.tile(places, len(values)), y=values.ravel(), ax=ax, color=colour, label=label or None,
-                 linestyle=style, legend=False, **dots, **_BAND)
-
-
 def _points(
     ax: Axes, points: Sequence[dict[str, Any]], x: str, y: str, colour: Any, label: str, style: str = "-"
 ) -> None:
     """Mean of `y` in percent, with its range, against `x`."""
-    sns.lineplot(x=[p[x] for p in points], y=_percent([p[y] for p in points]), ax=ax, color=colour, label=label,
-                 linestyle=style, legend=False, marker="o", markersize=5, markeredgewidth=0, **_BAND)
+    sns.lineplot(x=[p[x] for p in points], y=percent([p[y] for p in points]), ax=ax, color=colour, label=label,
+                 linestyle=style, legend=False, marker="o", markersize=5, markeredgewidth=0, **BAND)
 
 
 def _bars(rows: dict[str, list[float]], colours: Sequence[Any]) -> Figure:
@@ -269,7 +244,7 @@ def _bars(rows: dict[str, list[float]], colours: Sequence[Any]) -> Figure:
     names = [name for name, values in rows.items() for _ in values]
     values = [value for row in rows.values() for value in row]
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(8, 0.9 + 0.34 * len(rows)))
+        figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.34 * len(rows)))
         sns.barplot(x=values, y=names, hue=names, palette=list(colours), ax=ax, errorbar=None, width=0.6, legend=False,
                     saturation=1)
         sns.stripplot(x=values, y=names, ax=ax, color="black", size=3.5, jitter=False)
@@ -279,16 +254,6 @@ def _bars(rows: dict[str, list[float]], colours: Sequence[Any]) -> Figure:
         ax.margins(x=0.1)
         ax.grid(axis="y", visible=False)
     return figure
-
-
-def _percent(values: Sequence[float]) -> list[float]:
-    return [100 * value for value in values]
-
-
-def _ticks(ax: Axes, places: Sequence[float]) -> None:
-    """Ticks at the places that were measured."""
-    ax.set_xticks(places, [str(place) for place in places])
-    ax.minorticks_off()
 
 
 def _compute(record: Record, axis: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repsearch.reproduce.figures import COLOURS, STYLE, ranged_line
+from repsearch.reproduce.drawing import COLOURS, STYLE, WIDTH, ranged_line
 from repsearch.reproduce.intervals import interval
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ def climb(*panels: tuple[str, Sequence[Record], float]) -> Figure:
             accuracy in percent.
     """
     with plt.rc_context(STYLE):
-        width = 6.4 if len(panels) == 1 else 4.2 * len(panels)
-        figure, axes = plt.subplots(1, len(panels), figsize=(width, 3.4), squeeze=False, sharey=True)
+        figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.4), squeeze=False, sharey=True)
         for ax, (title, records, sgd) in zip(axes[0], panels, strict=True):
             seeds = np.array([[100 * value for value in record["test"]] for record in records])
             for seed in seeds:
@@ -36,7 +36,7 @@ def climb(*panels: tuple[str, Sequence[Record], float]) -> Figure:
             ranged_line(ax, seeds, COLOURS["search-based"], "search and learning in turn", marker=True)
             ax.axhline(sgd, color=COLOURS["SGD"], linestyle="--", label="SGD, tuned, as many epochs")
             ax.set(xlabel="round", xticks=range(seeds.shape[1]))
-            ax.set_title(title, fontsize=11)
+            ax.set_title(textwrap.fill(title, 24), fontsize=11)
         axes[0, 0].set_ylabel("test accuracy, %")
         axes[0, -1].legend(fontsize=9, loc="lower right")
     return figure
@@ -56,8 +56,8 @@ def why(records: Sequence[Record]) -> Figure:
         ("cosine of the move\nwith minus the gradient", lambda one, block: one["moves"][block]["downhill"]),
     )
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(panels), figsize=(9, 2.9))
-        for ax, (title, value) in zip(axes, panels, strict=True):
+        figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5))
+        for ax, (title, value) in zip(axes.flat, panels, strict=True):
             for block in BLOCKS:
                 seeds = [[value(one, block) for one in record["rounds"]] for record in records]
                 ranged_line(ax, seeds, COLOURS[block], block.replace("block", "block "), marker=True)
@@ -65,7 +65,7 @@ def why(records: Sequence[Record]) -> Figure:
             ax.set(title=title, xlabel="round", xticks=range(len(records[0]["rounds"])))
             ax.title.set_fontsize(10)
             ax.set_ylim(bottom=-0.04 if "cosine" in title else 0)  # the null is as often below zero
-        figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+        figure.legend(*axes[1, 1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     return figure
 
 
@@ -85,7 +85,7 @@ def gaps(rows: Sequence[tuple[float, str, Sequence[float]]], label: str) -> Figu
         label: of the size.
     """
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(6.4, 3.4))
+        figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
         for name, colour in (("loop", "search-based"), ("one shot", "untrained body")):
             chosen = [(size, interval(values)) for size, way, values in sorted(rows) if way == name]
             if chosen:

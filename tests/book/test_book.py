@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import repsearch as rs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,10 +60,28 @@ def test_every_figure_has_alternative_text(built: Path) -> None:
         assert alt and len(alt.group(1)) >= 10 and "/" not in alt.group(1), f"{page}: {tag[:200]}"
 
 
+def test_a_shared_link_shows_what_it_is_and_machines_find_every_page(built: Path) -> None:
+    sitemap, text = (built / "sitemap.xml").read_text(), (built / "book.txt").read_text()
+    places = []
+    for page in pages():
+        html = (built / page).read_text()
+        url = f"https://repsearch.github.io/repsearch/{page}"
+        assert f'property="og:url" content="{url}"' in html and f"<loc>{url}</loc>" in sitemap
+        assert f"repsearch {rs.__version__}" in html and ">STAMP<" not in html
+        title = re.sub("<[^>]+>", "", re.search(r"<h1>(.*?)(?:<a class|</h1>)", html, re.S).group(1))  # type: ignore[union-attr]
+        places.append(text.index(f"[{page.removesuffix('.html')}]\n\n{unescape(title).replace('’', chr(39))}"))
+    assert places == sorted(places)
+    assert (built / "_static" / "card.png").is_file()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Requests are no news."""
+
+
 @pytest.fixture(scope="module")
 def address(built: Path) -> Iterator[str]:
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=built)
-    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    handler = functools.partial(_Quiet, directory=built)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -78,13 +100,78 @@ def test_pages_read_in_a_browser_without_a_network(browser: Any, address: str) -
         page.on("response", lambda r, wrong=wrong: wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
         page.on("console", lambda m, wrong=wrong: wrong.append(f"console: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda error, wrong=wrong: wrong.append(f"error: {error}"))
-        page.goto(f"{address}/{page_name}")
-        page.wait_for_load_state("networkidle")
-        page.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)")
+        read(page, address, page_name)
         text = page.inner_text("article")
         assert not wrong, f"{page_name}: {wrong}"
         raw = re.findall(r"\\(?:frac|sum|mathcal|theta|hat|text|begin)\b|\$[^$\n]{1,80}\$|\\\(|\\\[", text)
         assert not raw, f"{page_name}: raw TeX {raw}"
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 390, f"{page_name}: {width} pixels wide on a phone of 390"
+        page.close()
+
+
+def read(page: Any, address: str, name: str) -> None:
+    """Open a page, and wait for its mathematics."""
+    page.goto(f"{address}/{name}")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)")
+
+
+CUT = """() => {
+  const boxes = document.querySelectorAll(
+    "article :is(pre, table, figure, img, .pst-scrollable-table-container, mjx-container[display=true], div.math)");
+  const cut = [...boxes].filter(one => one.clientWidth && one.scrollWidth > one.clientWidth + 1);
+  return cut.map(one => one.outerHTML.slice(0, 120));
+}"""
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+ASKED = ((1280, "light"), (390, "dark"))
+"""Where all rules are asked; what else a theme changes are colours."""
+LOOKS = [(width, theme) for width in (1280, 390) for theme in ("light", "dark")]
+
+
+@pytest.mark.slow
+def test_nothing_is_cut_and_everyone_can_read_it(browser: Any, address: str) -> None:
+    """At a desk and on a phone, light and dark: no box is wider than its place, and axe finds nothing to object to."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for name in [*pages(), "genindex.html", "search.html"]:
+        page = browser.new_page()
+        read(page, address, name)
+        page.add_style_tag(content="* { transition: none !important; }")  # or a colour is measured on its way
+        for width, theme in LOOKS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            cut = page.evaluate(CUT)
+            assert not cut, f"{name}, {width} pixels: {cut}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than {width} pixels"
+            found = axe.run(page, options={"runOnly": RULES if (width, theme) in ASKED else ["color-contrast"]})
+            wrong = [(one["id"], one["nodes"][0]["html"][:200]) for one in found.response["violations"]]
+            assert not wrong, f"{name}, {width} pixels, {theme}: {wrong}"
+        page.close()
+
+
+@pytest.mark.slow
+def test_a_page_prints_whole_and_dark_on_white(browser: Any, address: str) -> None:
+    for name in pages():
+        page = browser.new_page(viewport={"width": 718, "height": 1000})  # a sheet of A4 without its margins
+        read(page, address, name)
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.emulate_media(media="print")
+        page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+        cut = page.evaluate(CUT)
+        assert not cut, f"{name}: {cut}"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 718, name
+        assert page.pdf(format="A4").startswith(b"%PDF")
+        page.emulate_media(media="screen")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        page.close()
+
+
+def test_no_page_weighs_a_megabyte(browser: Any, built: Path, address: str) -> None:
+    """With all that it loads, compressed as a server sends it."""
+    for name in pages():
+        page, loaded = browser.new_page(), set()
+        page.on("request", lambda request, loaded=loaded: loaded.add(request.url.removeprefix(address).split("?")[0]))
+        read(page, address, name)
+        files = [built / one.lstrip("/") for one in loaded if one.startswith("/")]
+        assert len(files) > 5
+        weight = sum(min(path.stat().st_size, len(gzip.compress(path.read_bytes()))) for path in files)
+        assert weight < 1_000_000, f"{name}: {weight:,} bytes"
         page.close()

@@ -23,7 +23,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel = next(folder.glob("*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert "repsearch/reproduce/data/paper.json" in names and "repsearch/searching.py" in names
+    wanted = {"repsearch/searching.py", "repsearch/reproduce/data/paper.json", "repsearch/reproduce/data/networks.svg"}
+    assert wanted <= set(names)
     assert not [name for name in names if not name.startswith("repsearch")]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder / "site", wheel]
     subprocess.run(pip, check=True, capture_output=True)

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from statistics import mean
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from matplotlib import pyplot as plt
-from PIL import Image
 from scipy import stats
 
 from repsearch.reproduce import records, turn_claims, turn_figures
@@ -98,7 +98,8 @@ def test_what_is_ahead_is_paired_by_seed(loop: list[dict[str, Any]]) -> None:
 
 
 def test_the_picture_of_the_introduction_is_of_todays_records() -> None:
-    drawn = json.loads(Image.open(Path(__file__).resolve().parents[2] / "book" / "_static" / "turns.png").text["Description"])
+    picture = ElementTree.parse(Path(__file__).resolve().parents[2] / "book" / "_static" / "turns.svg")
+    drawn = json.loads(str(picture.findtext(".//{http://purl.org/dc/elements/1.1/}description")))
     assert [title for title, *_ in drawn] == [row.title for row in turn_claims.PLAIN if row.data == "cifar10"]
     for (_, seeds, rival), sized in zip(drawn, ("-500", ""), strict=True):
         for name, wanted in ((f"alternate-cifar10{sized}-book-loop-*", seeds), (f"rival-cifar10{sized}-book-sgd-tuned-*", None)):

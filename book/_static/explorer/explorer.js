@@ -1,11 +1,13 @@
 /* Step through a search. Turns every <div class="explorer"> of the page into an explorer.
 
-   data-index.js comes before this script and lists the searches; each is a file beside it, loaded by a script tag when
-   it is chosen, so that the page works from a disk, too. book/explorer.py makes them and says what is in them. */
+   paint.js and data-index.js come before this script. The latter lists the searches; each is a file beside it, loaded by
+   a script tag when it is chosen, so that the page works from a disk, too. book/explorer.py makes them and says what is
+   in them. */
 (function () {
   "use strict";
 
   const { index, searches } = window.repsearchExplorer;
+  const { blueToRed, box, bytes, line, paint, paintImage, text } = window.repsearchPaint;
   const here = new URL(".", document.currentScript.src).href;
   const READINGS = {
     map: "one draw a map, noise smoothed",
@@ -13,8 +15,6 @@
     literal: "one draw a pixel, child smoothed",
   };
   const NOTES = { map: " (default)", pixel: "", literal: " (literal)" };
-  const BLUE_TO_RED = ["#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582",
-    "#d6604d", "#b2182b", "#67001f"].map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
   const KINDS = ["copies", "explorers", "refiners", "parents"]; // the last is drawn on top
   const SHAPES = {
     copies: (x, y) => `M${x - 3.5},${y - 3.5}h7v7h-7z`,
@@ -32,7 +32,6 @@
 
   // ---- data
 
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const scaled = (byte, [low, high]) => low + (byte / 255) * (high - low);
 
   function load(key) {
@@ -126,25 +125,6 @@
 
   // ---- pictures
 
-  function paint(canvas, values, side, colour) {
-    canvas.width = side;
-    canvas.height = Math.round(values.length / side);
-    const context = canvas.getContext("2d"), picture = context.createImageData(canvas.width, canvas.height);
-    values.forEach((value, i) => picture.data.set([...colour(value), 255], 4 * i));
-    context.putImageData(picture, 0, 0);
-  }
-
-  function blueToRed(byte) {
-    const place = (byte / 255) * (BLUE_TO_RED.length - 1), i = Math.min(Math.floor(place), BLUE_TO_RED.length - 2);
-    return BLUE_TO_RED[i].map((from, c) => Math.round(from + (place - i) * (BLUE_TO_RED[i + 1][c] - from)));
-  }
-
-  function paintImage(canvas, image) {
-    const pixels = bytes(image.pixels), colours = pixels.length / image.side ** 2;
-    const grouped = Array.from({ length: image.side ** 2 }, (_, i) => pixels.subarray(colours * i, colours * (i + 1)));
-    paint(canvas, grouped, image.side, (pixel) => [0, 1, 2].map((c) => pixel[Math.min(c, colours - 1)]));
-  }
-
   function drawBars(svg, values, image) {
     const { width, height } = box(svg), high = (height - 8) / values.length, names = image.classes;
     const left = 8 + 6.6 * Math.max(...names.map((name) => name.length));
@@ -154,15 +134,6 @@
       return `<rect class="${kind}" x="${left}" y="${y + 1}" width="${long}" height="${high - 2}"/>` +
         text(left - 4, y + high / 2 + 4, "end", names[k]);
     }).join("");
-  }
-
-  const text = (x, y, anchor, words) => `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
-  const line = (kind, x1, x2, y1, y2) => `<line class="${kind}" x1="${x1}" x2="${x2}" y1="${y1}" y2="${y2}"/>`;
-
-  function box(svg) {
-    const { width, height } = svg.getBoundingClientRect();
-    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    return { width, height };
   }
 
   /* A scale from cross-entropy to height, of equal steps for equal factors, with its ticks and the line of a guess. */

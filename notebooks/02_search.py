@@ -135,7 +135,7 @@ print(f"{tuple(population.shape)}, "
 def show(maps: list[torch.Tensor], titles: list[str], channel: int = 0) -> None:
     """One channel of several activations, in the same colours: red above 0,
     blue below."""
-    size = (6.4, 6.4 / len(maps) + 0.4)
+    size = (1.6 * len(maps), 2.0)
     _, axes = plt.subplots(
         1, len(maps), figsize=size, facecolor="white", layout="constrained")
     for ax, H, title in zip(axes, maps, titles, strict=True):

@@ -178,15 +178,16 @@ Markdown(markdown(["the seed decides",
 #
 # ## Does good search make good learning?
 #
-# Each dot is a variant of the search, averaged over seeds, and what networks learned from it. On the left, how well
+# Each number is a variant of the search, averaged over seeds, and what networks learned from it. On the left, how well
 # search did its own job. On the right, how much of what it found is about the class, and not about this image or this search.
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: test accuracy against two properties of the targets; a dot a variant of the search, mean over seeds."}, "image": {"alt": "Two scatter plots of test accuracy, against cross-entropy of block 0 and against the share of variance between classes."}}
+# %% mystnb={"figure": {"caption": "CIFAR-10: test accuracy against two properties of the targets; a number a variant of the search, mean over seeds."}, "image": {"alt": "Two scatter plots of test accuracy, against cross-entropy of block 0 and against the share of variance between classes."}}
 from statistics import mean
 
 import torch
 
 from repsearch.reproduce.tables import of_variant
+from repsearch.reproduce.variants import VARIANTS
 
 # Not drawn: targets many times as large. Left out: training diverged, or
 # learned from other targets.
@@ -195,15 +196,16 @@ dots = [name for name in of_search if name not in (undrawn, *left_out)]
 loss, share, accuracy = (
     [mean(of_variant(book, name, column)) for name in (*dots, undrawn)]
     for column in (LOSS, SHARE, TEST))
-figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True,
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 4.4), sharey=True,
                             layout="constrained", facecolor="white")
 for ax, values, column in zip(axes, (loss, share), (LOSS, SHARE), strict=True):
-    ax.plot(values[:-1], accuracy[:-1], "o", color="#0173b2")
-    for place in zip(dots, values, accuracy, strict=False):
-        ax.annotate(place[0], place[1:], (4, 3), textcoords="offset points",
-                    fontsize=6)
-    ax.set_xlabel(column.title)
+    for i, name in enumerate(dots):
+        ax.plot(values[i], accuracy[i], marker=f"${i + 1}$", markersize=8,
+                linestyle="", color="#0173b2", label=VARIANTS[name].what)
+    ax.set_xlabel(column.title.replace(",", ",\n"))
 axes[0].set_ylabel(TEST.title)
+figure.legend(*axes[0].get_legend_handles_labels(), ncols=2, fontsize=8,
+              loc="outside lower center", frameon=False)
 for title, count in ((f"over {len(dots)} variants", len(dots)),
                      (f"with {undrawn}, too", None)):
     found = (

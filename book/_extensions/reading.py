@@ -51,11 +51,11 @@ def name_cells(table: Tag) -> None:
 
 
 def add_dark_twin(image: Tag, soup: BeautifulSoup) -> None:
-    """Put the figure for dark pages beside that for light ones."""
+    """Put the figure for dark pages beside that for light ones; the theme's classes for this would hide captions."""
     twin = soup.new_tag("img", attrs=dict(image.attrs))
     twin["src"] = str(image["src"]).removesuffix(".svg") + ".dark.svg"
-    for one, theme in ((image, "only-light"), (twin, "only-dark")):
-        one["class"] = [*one.get_attribute_list("class"), theme]
+    for one, theme in ((image, "light-twin"), (twin, "dark-twin")):
+        one["class"] = [*one.get_attribute_list("class"), "dark-light", theme]  # the theme leaves "dark-light" as it is
     image.insert_after(twin)
 
 

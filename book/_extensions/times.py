@@ -1,4 +1,4 @@
-"""Say on each chapter how long it takes to read and to run, and list all of that on the page of the book's state."""
+"""Say on each chapter how long it takes to read, and list when each was run on the page of the book's state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS_A_MINUTE, FIGURE = 220, 0.3  # minutes for a figure, too
 def minutes_to_read(body: str) -> int:
     """Of the prose, the tables and the figures; code and its output are left to those who run it."""
     soup = BeautifulSoup(body, "html.parser")
-    figures = len(soup.select("img:not(.only-dark)"))
+    figures = len(soup.select("img:not(.dark-twin)"))
     for code in soup.select("pre, script, style, .math"):
         code.decompose()
     words = len(re.findall(r"\w+", soup.get_text(" ")))
@@ -57,11 +57,12 @@ def state(app: Sphinx) -> str:
 
 
 def on_page(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
-    """Put the times below a chapter's title, and the table on its page."""
+    """Put the time below a chapter's title, and the table on its page."""
     if page == STATE:
         context["body"] = context["body"].replace("<p>STATE</p>", state(app))
     if page.startswith(CHAPTERS):
-        said = f"{minutes_to_read(context['body'])} minutes to read; runs in {duration(ran(app, page)['seconds'])}."
+        minutes = minutes_to_read(context["body"])
+        said = f"{minutes} minute{'s' * (minutes > 1)} to read."
         context["body"] = context["body"].replace("</h1>", f'</h1>\n<p class="times">{said}</p>', 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,7 +157,7 @@ def figure3(records: Sequence[Record]) -> Figure:
             ticks_at(ax, counts)
             ax.set_yticks(counts, [str(count) for count in counts])
         axes[0].set_ylabel("effective number of solutions")
-        axes[0].legend(fontsize=8)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 
@@ -249,7 +250,7 @@ def _bars(rows: dict[str, list[float]], colours: Sequence[Any]) -> Figure:
                     saturation=1)
         sns.stripplot(x=values, y=names, ax=ax, color="black", size=3.5, jitter=False)
         for place, row in enumerate(rows.values()):
-            ax.annotate(f"{np.mean(row):.1f}", (max(row), place), (6, 0), textcoords="offset points", va="center")
+            ax.annotate(f"{mean(row):.1f}", (max(row), place), (6, 0), textcoords="offset points", va="center")
         ax.set(xlabel="test accuracy, %", ylabel="", xlim=(0, None))
         ax.margins(x=0.1)
         ax.grid(axis="y", visible=False)

@@ -116,7 +116,7 @@ def test_longer_terms_go_first_and_parts_of_words_stay() -> None:
 def test_reading_takes_as_long_as_the_prose_is_long() -> None:
     prose = "<p>" + "word " * 440 + "</p>"
     assert minutes_to_read(prose) == 2 and minutes_to_read(prose + "<pre>" + "code " * 9000 + "</pre>") == 2
-    assert minutes_to_read(prose + "<img><img><img><img class='only-dark'>") == 3
+    assert minutes_to_read(prose + "<img><img><img><img class='dark-twin'>") == 3
     assert minutes_to_read("") == 1
 
 

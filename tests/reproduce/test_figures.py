@@ -62,7 +62,7 @@ def test_what_is_followed_through_trainings() -> None:
 @pytest.mark.parametrize(("sized", "variants"), [("cifar10", tuple(TABLE1)), ("cifar10-500", tuple(ABLATIONS))])
 def test_scores_of_variants(sized: str, variants: tuple[str, ...]) -> None:
     (ax,) = figures.scores(read_records(f"training-{sized}-book-*"), variants).axes
-    expected = [100 * mean(record["test_accuracy"] for record in of_files(f"training-{sized}-book-{variant}"))
+    expected = [mean(100 * record["test_accuracy"] for record in of_files(f"training-{sized}-book-{variant}"))
                 for variant in variants]
     assert sorted(bar.get_width() for bar in ax.patches) == pytest.approx(sorted(expected), rel=1e-5)
     assert [text.get_text() for text in ax.texts] == [f"{value:.1f}" for value in expected]  # from the top

@@ -200,12 +200,15 @@ figure, axes = plt.subplots(1, 2, figsize=(6.4, 4.4), sharey=True,
                             layout="constrained", facecolor="white")
 for ax, values, column in zip(axes, (loss, share), (LOSS, SHARE), strict=True):
     for i, name in enumerate(dots):
-        ax.plot(values[i], accuracy[i], marker=f"${i + 1}$", markersize=8,
-                linestyle="", color="#0173b2", label=VARIANTS[name].what)
+        dot = values[i], accuracy[i]
+        ax.plot(*dot, "o", markersize=4, color="#0173b2",
+                label=f"{i + 1}  {VARIANTS[name].what}")
+        ax.annotate(i + 1, dot, (4, 3), textcoords="offset points", fontsize=9)
     ax.set_xlabel(column.title.replace(",", ",\n"))
 axes[0].set_ylabel(TEST.title)
 figure.legend(*axes[0].get_legend_handles_labels(), ncols=2, fontsize=8,
-              loc="outside lower center", frameon=False)
+              loc="outside lower center", frameon=False,
+              markerscale=0, handlelength=0, handletextpad=0)
 for title, count in ((f"over {len(dots)} variants", len(dots)),
                      (f"with {undrawn}, too", None)):
     found = (

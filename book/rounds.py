@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from explorer import as_bytes, short
 from torch import Tensor, nn
 
 import repsearch as rs
@@ -33,21 +34,10 @@ VALUES = (-3.0, 3.0)
 """What the bytes 0 and 255 stand for."""
 
 
-def as_bytes(values: Tensor) -> bytes:
-    """A byte a value; what lies beyond the limits is drawn at them."""
-    low, high = VALUES
-    return bytes((255 * ((values - low) / (high - low)).clamp(0, 1)).round().to(torch.uint8).flatten().tolist())
-
-
 def agreement(first: Tensor, second: Tensor) -> list[float]:
     """Correlation of each image's activations (n, C, H, W) with others of the same shape."""
     pairs = zip(first.flatten(1), second.flatten(1), strict=True)
     return [round(float(torch.corrcoef(torch.stack(pair))[0, 1]), 2) for pair in pairs]
-
-
-def short(value: float) -> float:
-    """Three digits are enough for what is read."""
-    return float(f"{value:.3g}")
 
 
 class Kept:
@@ -81,7 +71,7 @@ class Kept:
             stages = [first, *(one[block] for pair in zip(self.targets, self.learned, strict=True) for one in pair)]
             found.append({
                 "channel": channel, "side": first.shape[-1],
-                "maps": [b64encode(as_bytes(stage[:, channel])).decode() for stage in stages],
+                "maps": [b64encode(as_bytes(stage[:, channel], VALUES)).decode() for stage in stages],
                 "agreement": [agreement(target[block], learned[block])
                               for target, learned in zip(self.targets, self.learned, strict=True)],
             })
@@ -96,8 +86,7 @@ def one_of_each(data: rs.Dataset) -> list[int]:
 
 def pixels(data: rs.Dataset, row: int) -> str:
     """An image's colours, a byte each."""
-    shown = (255 * data.pixels(data.train.images[row : row + 1])).round().to(torch.uint8)
-    return b64encode(bytes(shown.flatten().tolist())).decode()
+    return b64encode(as_bytes(torch.as_tensor(data.pixels(data.train.images[row : row + 1])), (0.0, 1.0))).decode()
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 from sphinx.application import Sphinx
 
 GLOSSARY = "book/glossary"
-PAGES = ("book/intro", "book/explore", "book/claims", "notebooks/")
+PAGES = ("book/intro", "book/explore", "book/rounds", "book/claims", "notebooks/")
 """Pages that are read from the top; others are looked things up in."""
 ELSEWHERE = ("a", "abbr", "code", "pre", "summary", "table", "figcaption", "script", "style")
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 from repsearch.version import __version__
 
@@ -21,19 +22,24 @@ def commit(folder: Path) -> str:
         return ""
 
 
+def stamp(app: Sphinx) -> str:
+    """What this book is of."""
+    version = commit(Path(app.srcdir))
+    return f"repsearch {__version__}" + (f", commit {version}" if version else "")
+
+
+def on_config(app: Sphinx, config: Config) -> None:
+    """Put the stamp into the footer of every page."""
+    config.html_theme_options["extra_footer"] = f'<p class="stamp">{stamp(app)}</p>'
+
+
 def on_finish(app: Sphinx, error: Exception | None) -> None:
-    """Fill in the stamp, and write the text of all pages in the order in which they are read."""
+    """Write the text of all pages, in the order in which they are read."""
     if error or app.builder.format != "html":
         return
-    out, version = Path(app.outdir), commit(Path(app.srcdir))
-    stamp = f"repsearch {__version__}" + (f", commit {version}" if version else "")
-    for path in out.rglob("*.html"):
-        text = path.read_text(encoding="utf-8")
-        if ">STAMP<" in text:
-            path.write_text(text.replace(">STAMP<", f">{stamp}<"), encoding="utf-8")
     pages = [app.config.master_doc, *_below(app, app.config.master_doc)]
     whole = "\n\n\n".join(f"[{page}]\n\n{app.env.get_doctree(page).astext()}" for page in pages)
-    (out / TEXT).write_text(f"{stamp}\n\n\n{whole}\n", encoding="utf-8")
+    (Path(app.outdir) / TEXT).write_text(f"{stamp(app)}\n\n\n{whole}\n", encoding="utf-8")
 
 
 def _below(app: Sphinx, page: str) -> list[str]:
@@ -43,5 +49,6 @@ def _below(app: Sphinx, page: str) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx's entry point."""
+    app.connect("config-inited", on_config)
     app.connect("build-finished", on_finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -47,6 +47,7 @@ def ranged_line(
 
 
 def percent(values: Sequence[float]) -> list[float]:
+    """Shares in 0..1 as percent."""
     return [100 * value for value in values]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,13 @@ SIDES = {"block0": 15, "block1": 7, "block2": 3}
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    path = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("needs Chromium: install the package chromium")
-    api = pytest.importorskip("playwright.sync_api")
+def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     file: Path = tmp_path_factory.mktemp("budget") / "budget.html"
     (bench,) = read_records("bench-*")
     file.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>b</title><body>{calculator(bench)}')
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 390, "height": 844})
-        opened.goto(file.as_uri())
-        yield opened
-        browser.close()
+    opened = browser.new_page(viewport={"width": 390, "height": 844})
+    opened.goto(file.as_uri())
+    return opened
 
 
 def rate(block: str, width: int) -> float:

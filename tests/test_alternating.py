@@ -124,16 +124,16 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     def begin(name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", PROGRAM, tmp_path / name, tmp_path / f"{name}.pt"])
 
-    started = time.monotonic()
     assert begin("whole").wait() == 0
-    length, chosen = time.monotonic() - started, random.Random(0)
-    for _ in range(4):
+    written = len(files(tmp_path / "whole"))
+    for wanted in sorted(random.Random(0).sample(range(written), 4)):
         process = begin("killed")
-        time.sleep(chosen.uniform(0.4, 1.0) * length)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        while process.poll() is None and len(files(tmp_path / "killed")) < wanted:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
     assert begin("killed").wait() == 0
-    assert files(tmp_path / "whole") == files(tmp_path / "killed") and len(files(tmp_path / "whole")) == 3 * 6
+    assert files(tmp_path / "whole") == files(tmp_path / "killed") and written == 3 * 6
     whole, killed = (torch.load(tmp_path / f"{name}.pt") for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 

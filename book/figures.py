@@ -3,7 +3,8 @@
     python book/figures.py
 
 Writes book/_static/evolution.png, the end of one image's search, for readers without JavaScript; turns.svg, what search
-and learning in turn have learned after each round; and card.png, the same for those who share a link.
+and learning in turn have learned after each round; card.png, the same for those who share a link; and claims/paper.svg,
+what the paper reports beside what came out here.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import matplotlib
 matplotlib.use("Agg")
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 import repsearch as rs
 from repsearch.config import split_population
 from repsearch.reference import search_images
+from repsearch.reproduce.claim_figures import beside_the_paper
+from repsearch.reproduce.claims import beside, claims
 from repsearch.reproduce.drawing import STYLE
 from repsearch.reproduce.turn_claims import PLAIN, climbed
 from repsearch.reproduce.turn_figures import climb
@@ -100,19 +104,25 @@ def draw(
               title="cross-entropy of the best")
 
 
-def turns() -> None:
+def save(figure: Figure, name: str, drawn: object) -> None:
     """The picture holds what it was drawn from, so that a test can tell when that is no longer so."""
-    panels = [climbed(row) for row in PLAIN if row.data == "cifar10"]
-    drawn = json.dumps([[title, [record["test"] for record in records], rival] for title, records, rival in panels])
     with plt.rc_context({"svg.hashsalt": "repsearch"}):
-        figure = climb(*panels)
-        figure.savefig(STATIC / "turns.svg", metadata={"Date": None, "Description": drawn})
+        figure.savefig(STATIC / name, metadata={"Date": None, "Description": json.dumps(drawn)})
+
+
+def turns() -> None:
+    panels = [climbed(row) for row in PLAIN if row.data == "cifar10"]
+    drawn = [[title, [record["test"] for record in records], rival] for title, records, rival in panels]
+    figure = climb(*panels)
+    save(figure, "turns.svg", drawn)
     figure.set_size_inches(8, 4.2)
     figure.savefig(STATIC / "card.png", dpi=150)
 
 
 def main() -> None:
     turns()
+    compared = [[claim.what, reported, list(claim.found.difference)] for claim, reported in beside(claims())]
+    save(beside_the_paper(claims()), "claims/paper.svg", compared)
     data, seen, config = evolve()
     with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 10, "axes.titlesize": 10}):
         figure, axes = plt.subplots(1, 4, figsize=(10, 2.7), dpi=100, width_ratios=[1, 1, 1.35, 1.6])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from repsearch.reproduce.intervals import FAILS, HOLDS, UNDECIDED, Contrast, overall, parts_text, seeds_needed
+from repsearch.reproduce.intervals import FAILS, HOLDS, UNDECIDED, Contrast, Values, overall, parts_text, seeds_needed
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Found:
         open: why the records cannot decide, whatever the contrasts are; empty where they can.
         exact: a statement about what the code does, not about a mean over seeds: chance gives no verdict.
         sides: 2 where either sign would have been taken.
+        difference: one number a seed that the paper reports too (`Claim.reported`), in points of accuracy: how far the
+            one is above the other.
     """
 
     ours: str
@@ -31,6 +33,7 @@ class Found:
     open: str = ""
     exact: bool = False
     sides: int = 1
+    difference: Values = ()
 
     @classmethod
     def untried(cls) -> Found:

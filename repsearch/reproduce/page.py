@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from repsearch.reproduce.catalogue import ALL_SEEDS, runs
-from repsearch.reproduce.claims import NAMES, Claim, claims
-from repsearch.reproduce.intervals import FAILS, HOLDS, IN_PART, UNDECIDED, UNTRIED, expected_by_chance
+from repsearch.reproduce.claims import NAMES, Claim, beside, claims
+from repsearch.reproduce.intervals import FAILS, HOLDS, IN_PART, UNDECIDED, UNTRIED, expected_by_chance, interval
 from repsearch.reproduce.records import FOLDER, read_records
 from repsearch.reproduce.tables import markdown
 from repsearch.sources import OFFICIAL
@@ -106,13 +106,29 @@ def page() -> str:
         for section in dict.fromkeys(claim.section for claim in found))
     papers, ours = ([claim for claim in found if claim.ours == own] for own in (False, True))
     data = "\n".join(f"- {images_of(name)}." for name in NAMES)
+    compared = [(interval(claim.found.difference), reported) for claim, reported in beside(found)]
+    inside = sum(around.low <= reported <= around.high for around, reported in compared)
     return _PAGE.format(total=len(papers), counts=counted(papers), ours=len(ours), ours_counts=counted(ours),
-                        chance=by_chance(papers), data=data, sections=sections)
+                        chance=by_chance(papers), data=data, sections=sections, compared=len(compared), inside=inside)
 
 
 _PAGE = """# Every claim, and what came out
 
 **{total} claims of the paper, at our size: {counts}.** Beside them {ours} questions of our own: {ours_counts}.
+
+```{{raw}} html
+<link rel="stylesheet" href="../_static/claims/claims.css">
+<div class="claims-strip"></div>
+```
+
+```{{figure}} _static/claims/paper.svg
+:alt: Under each claim a row for each data set: the paper's number, ours with its interval, the verdict.
+
+The differences in accuracy that the paper reports, and ours, at a small fraction of its size. The paper's number lies
+in our 95 % interval in {inside} of {compared}.
+```
+
+## How a verdict is made
 
 This page is made by `python -m repsearch claims` from the records that come with the book. Every claim is a contrast
 that stands in the code: one number a seed that the claim says is above zero, with the smallest effect that matters, in
@@ -141,7 +157,6 @@ were made first. A command computes what is missing: empty folders for `--out` a
 again. The rows of Figure 2 at the paper's sizes are those of `repsearch reproduce fig2-paper`.
 
 ```{{raw}} html
-<link rel="stylesheet" href="../_static/claims/claims.css">
 <div class="claims-filters"></div>
 ```
 

@@ -119,7 +119,8 @@ def close_to_sgd(data: str) -> Found:
     behind = paired(theirs, ours)
     return Found(f"{shown(ours)} against {shown(theirs)} %: {shown(behind)} points behind",
                  f"{share_closed(ours, untrained, theirs)} % of the way from an untrained body, {shown(untrained)} %",
-                 [within(behind, CLOSE[data])], f"points inside {CLOSE[data]} point")
+                 [within(behind, CLOSE[data])], f"points inside {CLOSE[data]} point",
+                 difference=paired(ours, theirs))
 
 
 def close_when_tuned(data: str) -> Found:
@@ -134,18 +135,18 @@ def close_when_tuned(data: str) -> Found:
 def skipping_block0_helps(data: str) -> Found:
     """Table 2's order of the two variants; the formula's average judges."""
     skip, kept, every = (tested(data, f"{name}-augmented") for name in ("skip0", "skip0-kept", "all"))
+    gained = paired(skip, every)
     return Found(f"{shown(skip)} against {shown(every)} %",
                  f"averaged over the blocks kept {shown(kept)} %; SGD {shown(tested(data, 'sgd-augmented'))} %",
-                 [Contrast(paired(skip, every), POINT)], POINTS)
+                 [Contrast(gained, POINT)], POINTS, difference=gained)
 
 
 def augmented_close_to_sgd(data: str) -> Found:
     """Skip block 0, the paper's better variant, against SGD of the same depth."""
-    rival, every = tested(data, "sgd-augmented"), tested(data, "all-augmented")
-    behind = paired(rival, tested(data, "skip0-augmented"))
-    limit = CLOSE_AUGMENTED[data]
+    rival, skip, every = (tested(data, f"{name}-augmented") for name in ("sgd", "skip0", "all"))
+    behind, limit = paired(rival, skip), CLOSE_AUGMENTED[data]
     return Found(f"{shown(behind)} points behind", f"SGD {shown(rival)} %; all layers {shown(paired(rival, every))} "
-                 "points behind", [within(behind, limit)], f"points inside {limit}")
+                 "points behind", [within(behind, limit)], f"points inside {limit}", difference=paired(skip, rival))
 
 
 def augmented_close_when_tuned(data: str) -> Found:
@@ -160,7 +161,8 @@ def augmentation_helps(data: str) -> Found:
     """Augmented against plain, all layers; the control is what it does for SGD."""
     gained = paired(tested(data, "all-augmented"), tested(data, "search-based"))
     of_sgd = paired(tested(data, "sgd-augmented"), tested(data, "sgd2"))
-    return Found(f"{shown(gained)} points", f"for SGD {shown(of_sgd)} points", [Contrast(gained, POINT)], POINTS)
+    return Found(f"{shown(gained)} points", f"for SGD {shown(of_sgd)} points", [Contrast(gained, POINT)], POINTS,
+                 difference=gained)
 
 
 def trails_sgd() -> Found:

@@ -26,7 +26,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page's Markdown as HTML, its parts in sections as the book has them."""
     site = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "book" / "_static" / "claims", site / "_static" / "claims")
-    text, *last = re.split(r"(?=```\{raw\} html\n<script)", text_of_page())
+    without_figure = re.sub(r"```\{figure\} .*?```", "", text_of_page(), flags=re.S)
+    text, *last = re.split(r"(?=```\{raw\} html\n<script)", without_figure)
     parts = re.split(r"^## (.*)$", text, flags=re.M)
     raw = re.compile(r"```\{raw\} html\n(.*?)```", re.S)
 
@@ -80,7 +81,7 @@ def test_a_filter_leaves_those_it_names(page: Any, choice: str, value: str, wher
     assert left and sorted(shown(page)) == sorted(left)
     assert page.inner_text("[role=status]").startswith(f"{len(left)} of ")
     sections = {claim.section for claim in claims() if claim.what in left}
-    headings = page.locator("section:visible h2").all_inner_texts()
+    headings = page.locator("section:has(table.claims):visible h2").all_inner_texts()
     assert {heading.split()[-1] for heading in headings} == sections
     page.get_by_role("button", name="all claims").click()
     page.wait_for_function("wanted => document.querySelector('[role=status]').textContent.startsWith(wanted)",
@@ -99,6 +100,18 @@ def test_words_are_looked_for_in_the_whole_row_and_filters_add_up(page: Any) -> 
     assert shown(page) == [] and page.inner_text("[role=status]") == f"0 of {len(claims())} claims"
     page.keyboard.press("Enter")  # leaves the page as it is
     assert shown(page) == []
+
+
+def test_every_claim_of_the_paper_has_a_sign_that_leads_to_its_row(page: Any) -> None:
+    signs = page.locator(".claims-strip a")
+    papers = [claim for claim in claims() if not claim.ours]
+    assert signs.evaluate_all("links => links.map(link => link.title)") == [f"{one.what}: {one.found.verdict}" for one in papers]
+    page.get_by_label("verdict", exact=True).select_option("holds")
+    failed = next(one for one in papers if one.found.verdict == "fails")
+    assert failed.what not in shown(page)
+    page.locator(".claims-strip").get_by_role("link", name=f"{failed.what}: fails", exact=True).press("Enter")
+    target = page.locator("tr:target")
+    assert failed.what in target.inner_text() and target.evaluate("row => row.getBoundingClientRect().top") < page.viewport_size["height"]
 
 
 def test_every_claim_has_an_anchor_of_its_own(page: Any, address: str, opened: Callable[[str], Any]) -> None:
@@ -127,6 +140,10 @@ def test_a_phone_gets_a_card_a_claim(page: Any, theme: str) -> None:
 
 def test_every_filter_is_reached_by_tab(page: Any) -> None:
     reached = []
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.matches('.claims-strip li:first-child a')")  # a stop for all signs
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.matches('.claims-strip a:nth-of-type(2)')")
     for _ in range(6):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.name || document.activeElement.type"))

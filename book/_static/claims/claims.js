@@ -1,13 +1,16 @@
-/* Filters for the page of claims, an anchor for each claim, and the names of columns for narrow pages.
+/* Filters for the page of claims, an anchor for each claim, a sign for each above them, and the names of columns for
+   narrow pages.
 
-   The page is whole without it: tables under their headings. Filters appear in the empty <div class="claims-filters">. */
+   The page is whole without it: tables under their headings. Filters appear in the empty <div class="claims-filters">,
+   signs in <div class="claims-strip">. */
 (function () {
   "use strict";
 
   const place = document.querySelector(".claims-filters");
   if (!place) return;
 
-  const VERDICTS = ["holds", "in part", "undecided", "fails", "not tried"];
+  const SIGNS = { holds: "●", "in part": "◐", undecided: "○", fails: "✕", "not tried": "–" };
+  const VERDICTS = Object.keys(SIGNS);
   const DATA = { "": "all", MNIST: "MNIST", "CIFAR-10": "CIFAR-10", "CIFAR-100": "CIFAR-100" };
   const WHOSE = { "": "all", paper: "the paper's", ours: "our questions" };
   const OURS = "(our question)";
@@ -34,6 +37,44 @@
       (cells[what].querySelector("p:last-of-type") || cells[what]).append(anchor(row.id));
       return { row, text, verdict: found, whose: text.includes(OURS) ? "ours" : "paper",
         data: (text.match(/MNIST|CIFAR-100|CIFAR-10/g) || []) };
+    });
+  }
+
+  /* A line for each part of the paper, a sign for each of its claims: all verdicts at a glance, each a way to its row. */
+  function strip(sections) {
+    const lines = sections.map(({ section, claims }) => {
+      const line = document.createElement("li");
+      const part = document.createElement("span");
+      part.textContent = parts[section.id];
+      line.append(part, ...claims.filter(({ whose }) => whose === "paper").map(({ row, text, verdict }) => {
+        const link = document.createElement("a");
+        Object.assign(link, { href: `#${row.id}`, textContent: SIGNS[verdict], title: `${text}: ${verdict}` });
+        link.setAttribute("aria-label", link.title);
+        link.dataset.verdict = verdict;
+        return link;
+      }));
+      return line;
+    });
+    const list = document.createElement("ul");
+    list.append(...lines);
+    oneStop([...list.querySelectorAll("a")]);
+    const key = document.createElement("p");
+    key.textContent = "The paper's claims, part by part. " + VERDICTS.map((name) => `${SIGNS[name]} ${name}`).join(", ");
+    return [key, list];
+  }
+
+  /* Tab stops once at these links; arrows go from one to the next. */
+  function oneStop(links) {
+    links.forEach((link, at) => {
+      link.tabIndex = at ? -1 : 0;
+      link.addEventListener("keydown", (event) => {
+        const next = links[at + { ArrowRight: 1, ArrowLeft: -1 }[event.key]];
+        if (!next) return;
+        event.preventDefault();
+        link.tabIndex = -1;
+        next.tabIndex = 0;
+        next.focus();
+      });
     });
   }
 
@@ -87,6 +128,8 @@
     choice("part", "part of the paper", { "": "all", ...parts }), choice("data", "data set", DATA),
     choice("whose", "asked by", WHOSE), named("words", input), clear);
   place.append(form, status);
+  const above = document.querySelector(".claims-strip");
+  if (above) above.append(...strip(sections));
 
   function show() {
     const wanted = Object.fromEntries(new FormData(form));
@@ -109,6 +152,10 @@
   form.addEventListener("input", show);
   form.addEventListener("reset", () => setTimeout(show)); // the fields are empty after this event
   form.addEventListener("submit", (event) => event.preventDefault());
+  if (above) above.addEventListener("click", () => { // the row it leads to may be filtered out
+    form.reset();
+    show();
+  });
   show();
 
   /* The browser looked for an anchor before there was one. */

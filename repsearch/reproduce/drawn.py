@@ -37,12 +37,10 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
     Raises:
         InputError: the folder has no record that a figure could be drawn from.
     """
-    found = drawings(read_folder(folder))
+    found = found_in(folder)
     if not found:
         raise InputError(f"records: nothing in {folder} that a figure can be drawn from; "
                          "python -m repsearch reproduce makes records")
-    if folder.resolve() == FOLDER.resolve():  # claims are judged by these records alone
-        found.append(("claims", lambda: beside_the_paper(claims())))
     out.mkdir(parents=True, exist_ok=True)
     files = []
     for name, draw in sorted(found, key=lambda one: one[0]):
@@ -52,6 +50,14 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
             figure.savefig(files[-1], metadata={"Date": None})
         plt.close(figure)
     return files
+
+
+def found_in(folder: Path) -> list[Drawing]:
+    """The figures that a folder has all the records for."""
+    found = drawings(read_folder(folder))
+    if folder.resolve() == FOLDER.resolve():  # claims are judged by these records alone
+        found.append(("claims", lambda: beside_the_paper(claims())))
+    return found
 
 
 def read_folder(folder: Path) -> list[Record]:

@@ -11,14 +11,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from html import unescape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 
 import repsearch as rs
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book" / "_extensions"))
+
+from ways import questions  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,16 @@ def test_every_figure_has_alternative_text(built: Path) -> None:
     for page, tag in tags:
         alt = re.search(r'alt="([^"]*)"', tag)
         assert alt and len(alt.group(1)) >= 10 and "/" not in alt.group(1), f"{page}: {tag[:200]}"
+
+
+def test_a_link_to_the_next_chapter_says_what_it_answers(built: Path) -> None:
+    asked = questions((ROOT / "book" / "intro.md").read_text(encoding="utf-8"))
+    order = pages()
+    assert {f"{page}.html" for page in asked} == set(order[1:-6])
+    for page, following in pairwise(order):
+        soup = BeautifulSoup((built / page).read_text(), "html.parser")
+        why = soup.select_one("a.right-next .why")
+        assert (why.get_text() if why else None) == asked.get(following.removesuffix(".html"))
 
 
 def test_a_shared_link_shows_what_it_is_and_machines_find_every_page(built: Path) -> None:

@@ -12,19 +12,19 @@ import pytest
 
 import repsearch as rs
 from repsearch.cli.main import main
-from repsearch.reproduce.drawn import draw_all, drawings, read_folder
+from repsearch.reproduce.drawn import draw_all, drawings, found_in, read_folder
 from repsearch.reproduce.records import FOLDER
 from repsearch.reproduce.variants import TABLE1, TABLE2
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(name for name, _ in drawings(read_folder(folder)))
+    return sorted(name for name, _ in found_in(folder))
 
 
 def test_the_books_records_give_every_figure_of_the_paper() -> None:
     found = names(FOLDER)
     assert len(found) == len(set(found)) >= 30
-    for wanted in ("perturbation-cifar10", "fig2-cifar100", "fig3-cifar100", "fig4-cifar10-", "fig4-cifar100",
+    for wanted in ("claims", "perturbation-cifar10", "fig2-cifar100", "fig3-cifar100", "fig4-cifar10-", "fig4-cifar100",
                    *(f"fig{number}-{data}" for number in (5, 6, 7) for data in ("mnist", "cifar10-", "cifar100")),
                    "accuracy-mnist", "accuracy-augmented-cifar100", "turns-cifar10-500", "turns-mnist", "rounds-cifar10-2000"):
         assert any(name.startswith(wanted) for name in found), wanted

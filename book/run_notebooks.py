@@ -26,9 +26,11 @@ from repsearch.reproduce.provenance import code_hash, imported_by, read_sources
 from repsearch.reproduce.records import CIRCUMSTANCES, FOLDER, read_record
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-DRAWING = ["--InlineBackend.figure_formats={'svg'}", "--InlineBackend.rc={'svg.hashsalt': 'repsearch'}",
+DRAWING = ["--InlineBackend.figure_formats={'svg'}",
            "--InlineBackend.print_figure_kwargs={'bbox_inches': 'tight', 'metadata': {'Date': None}}"]
-"""Figures are kept as drawings, sharp at any size and easily turned dark; the same figure gives the same bytes."""
+"""Figures are kept as drawings, sharp at any size and easily turned dark."""
+SAME_BYTES = {"MATPLOTLIBRC": str(Path(__file__).with_name("matplotlibrc"))}
+"""The same figure gives the same bytes; a setting of the kernel's would be undone by the first `rc_context`."""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 SOURCES = read_sources()
 MACHINE = f"{platform.machine()}, {os.cpu_count()} cores"
@@ -79,7 +81,8 @@ def run(path: Path) -> None:
     notebook.metadata["kernelspec"] = KERNEL
     notebook.cells.append(nbformat.v4.new_code_cell(USED))
     where, start = {"metadata": {"path": path.parent}}, time.perf_counter()
-    NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where, extra_arguments=DRAWING).execute()
+    client = NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where, extra_arguments=DRAWING)
+    client.execute(env={**os.environ, **SAME_BYTES})
     seconds = round(time.perf_counter() - start)
     used = json.loads(notebook.cells.pop().outputs[0].text)
     for index, cell in enumerate(notebook.cells):

@@ -14,10 +14,10 @@
 # **What you will see.** The same network, perturbed at random in two places: in its weights, and in the activations
 # of one image. You will see how often a perturbation helps, how much, and what makes one of the two spaces hard.
 #
-# **Before you start.** PyTorch. **Takes** half a minute on two CPU cores. Section 2 of the paper
+# **Before you start.** PyTorch. **Takes** a minute on two CPU cores. Section 2 of the paper
 # {cite}`vegesna2025decoupling`.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -27,14 +27,19 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
-# %%
+# %% tags=["setup"]
 import torch
+import torch.nn.functional as F
+from IPython.display import Markdown
+from torch.func import functional_call
 
 import repsearch as rs
+from repsearch.networks import rest
+from repsearch.operators import normalise, spread
 
 preset, seed = rs.presets.named(), 0
 print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
-      "this chapter takes about half a minute")
+      "this chapter takes about a minute")
 
 # %% [markdown]
 # ## Two places to search
@@ -53,19 +58,26 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 # the strength. The paper asks two things of a search space: that random perturbation makes progress in it, and that
 # what is found can be passed on to new cases. It says that activations offer both, and parameters neither.
 #
-# We measure the first. Here is one network that has never been trained, and its two spaces.
+# We measure the first. Here is one network that has never been trained, its two spaces, and its loss for 64 images
+# before any step.
 
-# %%
+# %% tags=["setup"]
 data = rs.load(preset.data, train=200, validation=50, test=50, seed=seed)
 network = rs.search_network(data, preset, seed=seed)
+x, y = data.train.images[:64], data.train.labels[:64]
+generator = torch.Generator().manual_seed(seed)
 
-with torch.no_grad():
-    H = network.blocks[0](network.stem(data.train.images[:1]))
 weights = {name: w for name, w in network.named_parameters()
            if w.ndim > 1 and not name.startswith("stem")}
+with torch.no_grad():
+    H = normalise(network.blocks[0](network.stem(x)))
+    sigma = spread(H[None])[0]
+    loss_of_weights = F.cross_entropy(network(x), y)
+    loss_of_activations = F.cross_entropy(
+        rest(network, 0, H), y, reduction="none")
 count = sum(w.numel() for w in weights.values())
-print(f"{count:,} weights, {H.numel():,} activations of an image at block 0, "
-      f"of shape {tuple(H.shape[1:])}")
+print(f"{count:,} weights, {H[0].numel():,} activations of an image "
+      f"at block 0, of shape {tuple(H.shape[1:])}")
 
 # %% [markdown]
 # ## Two hundred random steps in each
@@ -73,25 +85,12 @@ print(f"{count:,} weights, {H.numel():,} activations of an image at block 0, "
 # Let us take one strength, perturb many times, and look at the change of the cross-entropy. On the left the step is
 # in the weights and the loss is the mean over 64 images. On the right each image has a step of its own.
 
-# %% mystnb={"figure": {"caption": "Change of the cross-entropy by random steps of one strength. Left of the line: improvements."}, "image": {"alt": "Two histograms of the change of cross-entropy caused by random steps, in the weights and in the activations."}}
-import torch.nn.functional as F
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Change of the cross-entropy by random steps of one strength. Left of the line: improvements."}, "image": {"alt": "Two histograms of the change of cross-entropy caused by random steps, in the weights and in the activations."}}
 from matplotlib import pyplot as plt
-from torch.func import functional_call
 
-from repsearch.networks import rest
-from repsearch.operators import normalise, spread
-
-x, y = data.train.images[:64], data.train.labels[:64]
-generator = torch.Generator().manual_seed(seed)
 strength, steps = 0.1, 200
-
+in_weights, in_activations = [], []
 with torch.no_grad():
-    H = normalise(network.blocks[0](network.stem(x)))
-    sigma = spread(H[None])[0]
-    loss_of_weights = F.cross_entropy(network(x), y)
-    loss_of_activations = F.cross_entropy(
-        rest(network, 0, H), y, reduction="none")
-    in_weights, in_activations = [], []
     for _ in range(steps):
         moved = {
             name: w + strength * w.std() * torch.randn(
@@ -128,7 +127,7 @@ for ax, changes, title in (
 # One more case is a control: parameters perturbed for *a single image*. It separates the dimension of the space from
 # the burden of sharing it.
 
-# %% mystnb={"figure": {"caption": "Chance of an improvement and best gain of a random perturbation. Band: range over 3 seeds."}, "image": {"alt": "Four panels: chance and size of an improvement, against the dimension of the space and against the number of images served; parameters in orange, activations in blue."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Chance of an improvement and best gain of a random perturbation. Band: range over 3 seeds."}, "image": {"alt": "Four panels: chance and size of an improvement, against the dimension of the space and against the number of images served; parameters in orange, activations in blue."}}
 from repsearch.reproduce import figures, perturbation
 from repsearch.reproduce.samples import Sample
 
@@ -151,8 +150,6 @@ figure = figures.perturbation(records)
 # The blue line is level by construction: every image has its own activations.
 
 # %%
-from IPython.display import Markdown
-
 from repsearch.reproduce.tables import markdown, mean_std
 
 rows = []
@@ -176,7 +173,7 @@ Markdown(markdown(head, rows))
 # The verdicts follow [these rules](../book/claims.md). They are of the same experiment on photographs: CIFAR-10, wider networks
 # (`python -m repsearch reproduce perturbation`).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 Markdown(table(("2",)))
@@ -221,10 +218,10 @@ Markdown(table(("2",)))
 # ## Exercises
 #
 # **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces, for 64
-# images, at the strengths `0.03` and `0.3`. Which space gets further? (It uses `weights`, `H`, `sigma`, `x` and `y` from the
-# first two cells above. The two spaces start from different losses, because normalising $H$ scales the logits.)
+# images, at the strengths `0.03` and `0.3`. Which space gets further? (It uses `weights`, `H`, `sigma`, `x` and `y`,
+# made with the network above. The two spaces start from different losses, because normalising $H$ scales the logits.)
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 def climb(
     strength: float, rounds: int = 15, candidates: int = 24,
 ) -> tuple[float, float]:
@@ -262,7 +259,7 @@ with torch.no_grad():
 # %% [markdown]
 # **2.** The chance of an improvement tends to one half as the strength goes to zero, in any space. Why? Test it.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 # For small steps the loss is linear, and a linear function goes down along as
 # many directions as it goes up.
 with torch.no_grad():

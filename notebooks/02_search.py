@@ -17,14 +17,13 @@
 # **Before you start.** [Where to search](01_framework) says why activations. **Takes** a quarter of a minute on two
 # CPU cores. Section 3.1 and appendix A.1, A.2, A.4 of the paper {cite}`vegesna2025decoupling`; symbols are collected
 # under [Notation](../book/notation).
-
+#
 # **Which reading.** The paper does not say for what the mutation's noise is drawn, nor what smoothing acts on. Here, as in
 # the whole book where it names no other, noise is drawn once for each channel's map and smoothed alone. Of the readings
-# of these two that were tried it is, on average over seeds, the one whose targets a network learns best from, on
-# validation images. The literal one, noise for every pixel and smoothing of the whole child, hardly searches at this
+# that were tried, it is the one that a network learns best from: on validation images, on average over seeds. The literal one, noise for every pixel and smoothing of the whole child, hardly searches at this
 # size, and a network is not shown to learn anything from it: [what matters](07_ablations) has the comparison, `rs.presets.paper(reading="literal")` the reading.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -34,19 +33,31 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
-# %%
+# %% tags=["setup"]
+from dataclasses import replace
+
 import torch
+import torch.nn.functional as F
+from IPython.display import Markdown
 
 import repsearch as rs
+from repsearch import operators as op
+from repsearch.populations import initial_population
+from repsearch.reference import evaluate
+from repsearch.reproduce import figures
+from repsearch.reproduce.tables import code
 
 preset, seed = rs.presets.named(), 0
 data = rs.load(preset.data, train=preset.train, validation=preset.validation,
                test=preset.test, seed=seed)
 network = rs.search_network(data, preset, seed=seed)
+image, label = data.train.images[:1], data.train.labels[:1]
+with torch.no_grad():
+    layers = rs.activations(network, image)
 print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
       "this chapter takes about a quarter of a minute")
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "This chapter is the upper half: candidates at each block of a network that is never trained, judged by the blocks behind it. What is kept becomes the targets of the lower half, [learning](04_learning)."}, "image": {"alt": "Two rows of an image, three blocks and a head. From each block of the upper row, candidates are evolved, and the best is kept as a target; from each target an arrow points down to the same block of the lower row. Before its head the gradient is stopped."}}
+# %% tags=["copyable", "hide-input"] mystnb={"figure": {"caption": "This chapter is the upper half: candidates at each block of a network that is never trained, judged by the blocks behind it. What is kept becomes the targets of the lower half, [learning](04_learning)."}, "image": {"alt": "Two rows of an image, three blocks and a head. From each block of the upper row, candidates are evolved, and the best is kept as a target; from each target an arrow points down to the same block of the lower row. Before its head the gradient is stopped."}}
 from IPython.display import SVG
 
 from repsearch.reproduce.drawing import networks
@@ -60,10 +71,7 @@ SVG(networks())
 # blocks, a linear head. Each block is Conv, MaxPool, BatchNorm, GELU, Conv, BatchNorm, GELU. The output of a block is
 # a *search layer* $H^{(l)}$, and so are the logits.
 
-# %%
-image, label = data.train.images[:1], data.train.labels[:1]
-with torch.no_grad():
-    layers = rs.activations(network, image)
+# %% tags=["copyable"]
 for name, H in zip(rs.networks.layer_names(network), layers, strict=True):
     print(f"{name:<8}{tuple(H.shape[1:])}")
 
@@ -71,7 +79,7 @@ for name, H in zip(rs.networks.layer_names(network), layers, strict=True):
 # At the paper's size, 256 channels for colour images, the maps are $256\times15\times15$, $256\times7\times7$ and
 # $256\times3\times3$, and the network that learns has three times the convolutions:
 
-# %%
+# %% tags=["copyable"]
 colour = torch.randn(100, 3, 32, 32)
 for kind, groups in (("searched", 1), ("trained", 3)):
     large = rs.convnet(colour, classes=10, width=256, groups=groups)
@@ -84,9 +92,7 @@ for kind, groups in (("searched", 1), ("trained", 3)):
 # and scaled until they are uncorrelated. **Check:** the covariance of the whitened patches should be
 # the identity, but for directions of so little variance that the $5\times10^{-4}$ added to their eigenvalues counts.
 
-# %%
-import torch.nn.functional as F
-
+# %% tags=["copyable"]
 from repsearch.airbench import whitening_filters
 
 filters = whitening_filters(data.train.images)
@@ -103,9 +109,7 @@ print(((white @ white.T) / white.shape[1]).round(decimals=3))
 # $$ \begin{aligned} f(H) &= \log p(y \mid H) = -\,\mathrm{CE}\big(z(H),\, y\big), \\
 #    z(H) &= \text{head}(\text{block}_{2}(\cdots\text{block}_{l+1}(H))) \end{aligned} $$
 
-# %%
-from repsearch.reference import evaluate
-
+# %% tags=["copyable"]
 H = layers[0][:, None]  # one image, one candidate, channels, height, width
 print("fitness of the image's own activations: "
       f"{evaluate(network, 0, H, label).item():.2f}, "
@@ -118,11 +122,8 @@ print("fitness of the image's own activations: "
 # `(images, candidates, channels, height, width)`. The first candidates are noisy copies of the *input*, sent through the
 # first block.
 
-# %% mystnb={"figure": {"caption": "One channel of the clean activation, and of four first candidates."}, "image": {"alt": "Five maps of one channel: the clean activation and four noisy candidates."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "One channel of the clean activation, and of four first candidates."}, "image": {"alt": "Five maps of one channel: the clean activation and four noisy candidates."}}
 from matplotlib import pyplot as plt
-
-from repsearch import operators as op
-from repsearch.populations import initial_population
 
 # one an image, so that no image depends on the others
 generators = op.image_generators(seed, [0])
@@ -241,7 +242,7 @@ show([ours[0, 0], finished[0, 0]], ["explorer", "normalised"])
 #
 # Logits have no space to blur. They are mutated, then moved to mean zero, which leaves the probabilities as they are.
 
-# %%
+# %% tags=["copyable"]
 logits = torch.tensor([[2.0, 0.5, -1.0]])
 print(op.recentre(logits), op.recentre(logits).softmax(1), logits.softmax(1))
 
@@ -264,11 +265,8 @@ print(op.recentre(logits), op.recentre(logits).softmax(1), logits.softmax(1))
 #
 # And the library's loop. You will find the inner part line for line:
 
-# %% tags=["hide-input"]
-from IPython.display import Markdown
-
-from repsearch.reference import search_images, search_layer
-from repsearch.reproduce.tables import code
+# %% tags=["copyable", "hide-input"]
+from repsearch.reference import search_layer
 
 Markdown(code(search_layer))
 
@@ -276,14 +274,15 @@ Markdown(code(search_layer))
 # When the generations of a layer are over, the best candidate is fixed, and what the next block makes of it starts the
 # next layer:
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
+from repsearch.reference import search_images
+
 Markdown(code(search_images))
 
 # %% [markdown]
 # Let us run it on some training images and watch the best candidate of each layer.
 
-# %% mystnb={"figure": {"caption": "Cross-entropy of the best candidate against generation. Band: range over 3 seeds."}, "image": {"alt": "Four panels, one a search layer: cross-entropy of the best candidate against generation, never rising."}}
-from repsearch.reproduce import figures
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Cross-entropy of the best candidate against generation. Band: range over 3 seeds."}, "image": {"alt": "Four panels, one a search layer: cross-entropy of the best candidate against generation, never rising."}}
 from repsearch.reproduce.searches import found_by
 
 found = [
@@ -310,8 +309,8 @@ Markdown(markdown(["24 images, 3 seeds", "before", "after"], rows))
 #
 # Now look at the probability of the label before and after, and at what the targets look like.
 
-# %% mystnb={"figure": {"caption": "Images, one channel of their own activation, and of their targets. Red is above 0, blue below."}, "image": {"alt": "Rows of maps for six digits: the image, its own activation at block 0, and the searched targets at blocks 0 and 1."}}
-targets = found[0]
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Images, one channel of their own activation, and of their targets. Red is above 0, blue below."}, "image": {"alt": "Rows of maps for six digits: the image, its own activation at block 0, and the searched targets at blocks 0 and 1."}}
+targets = rs.search(network, data.train[:24], preset.search, progress=False)
 with torch.no_grad():
     own, *_, logits = rs.activations(network, data.train.images[:24])
 before = logits.softmax(1).gather(1, data.train.labels[:24, None])[:, 0]
@@ -346,11 +345,12 @@ for name in targets.layers:
 # What is found for an image depends on the network, the image, its label, the configuration and the seed, and on
 # nothing else: each image has a random generator of its own. **Check:** search an image alone, and among others.
 
-# %%
-alone = rs.search(
-    network, data.train[5:6], preset.search, seed=0, progress=False)
-print(all(torch.equal(alone.read(name), targets.read(name, 5, 6))
-          for name in targets.layers))
+# %% tags=["copyable"]
+alone, among = (
+    rs.search(network, images, preset.search, seed=0, progress=False)
+    for images in (data.train[5:6], data.train[:24]))
+print(all(torch.equal(alone.read(name), among.read(name, 5, 6))
+          for name in among.layers))
 
 # %% [markdown]
 # ## What the paper leaves open
@@ -369,9 +369,7 @@ print(all(torch.equal(alone.read(name), targets.read(name, 5, 6))
 #
 # All are arguments of `SearchConfig`, but the last, which belongs to `search_network`. One line tries a reading:
 
-# %%
-from dataclasses import replace
-
+# %% tags=["copyable"]
 literal = {"noise": "pixel", "blurred": "child"}
 readings = [{}, {"noise": "pixel"}, {"blurred": "child"}, literal,
             {"border": "inside"}, {"refine_from": "parents"}]
@@ -394,7 +392,7 @@ for reading in readings:
 # The verdicts follow [these rules](../book/claims.md), for more images and three data sets. What each part of the search
 # is worth to the network that learns is in [the ablations](07_ablations).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 Markdown(table(
@@ -442,34 +440,40 @@ Markdown(table(
 #
 # The solutions use `replace`, `initial_population` and `evaluate`, imported above.
 #
-# **1.** How much of the progress is due to the noise on the input, before any evolution? Compare the first population's
-# best fitness at three values of `input_noise`.
+# **1.** How much of the progress is due to the noise on the input, before any evolution? Compare the best of the first
+# population, at three values of `input_noise`, with where the search of block 0 ends.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 for noise in (0.03, 0.3, 1.0):
     config = replace(preset.search, input_noise=noise)
     generators = op.image_generators(0, range(24))
     first = initial_population(
         network, data.train.images[:24], config, generators)
     best = evaluate(network, 0, first, data.train.labels[:24]).amax(1)
-    print(f"input_noise {noise}: {-best.mean():.2f}")
+    ends = rs.search(network, data.train[:24], config, seed=seed,
+                     layers=("block0",), progress=False)
+    print(f"input_noise {noise}: best of the first {-best.mean():.2f} nats, "
+          f"at the end {ends.cross_entropy('block0')[:, -1].mean():.2f}")
 
 # %% [markdown]
-# **2.** The operators also take a wrong label. Search targets for the label "3" on images that show something else.
+# **2.** The operators also take a wrong label. Search targets for the label "3" on images that show something else. Does the
+# search notice?
 
-# %% tags=["hide-cell"]
-few = data.train[:8]
+# %% tags=["copyable", "hide-cell"]
+few = data.train[data.train.labels != 3][:8]
 wrong = rs.Split(few.images, torch.full((8,), 3), few.classes, few.indices)
-result = rs.search(network, wrong, preset.search, progress=False)
-print(f"probability of label 3: {result.probability.mean():.2f}; "
-      f"of the true labels, above: {targets.probability[:8].mean():.2f}")
+of_wrong, of_true = (
+    rs.search(network, split, preset.search, progress=False)
+    for split in (wrong, few))
+print(f"probability of label 3: {of_wrong.probability.mean():.2f}; "
+      f"of the true labels: {of_true.probability.mean():.2f}")
 # It does not: an untrained network knows nothing of digits. The label alone
 # says where the search goes.
 
 # %% [markdown]
 # **3.** Search a network of your own: three blocks of your choice behind a stem, no BatchNorm.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 from torch import nn
 
 # The head's 8 * 16 inputs are 8 channels of 4x4, what three poolings leave of

@@ -19,7 +19,7 @@
 # **Before you start.** [Search](02_search). **Takes** a minute on two CPU cores. Section 3.2 of the paper
 # {cite}`vegesna2025decoupling`, Figures 2 and 3.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +29,7 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
-# %%
+# %% tags=["setup"]
 from dataclasses import replace
 
 import torch
@@ -37,13 +37,17 @@ from IPython.display import Markdown
 from matplotlib import pyplot as plt
 
 import repsearch as rs
+from repsearch import measure
 from repsearch.reproduce import figures
 from repsearch.reproduce.records import read_records
 from repsearch.reproduce.samples import Sample
+from repsearch.reproduce.tables import markdown, mean_std
 
 preset, seeds = rs.presets.named(), (0, 1, 2)
 sample = Sample(preset.data, preset.train, preset.validation, preset.test)
 data = sample.load(None, seed=0)
+# the small searches below: noise for every pixel, smoothed alone
+search = replace(preset.search, noise="pixel", blurred="noise")
 print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
       "this chapter takes about a minute")
 
@@ -58,14 +62,13 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
 # children inherit their parents' detail. We run both, and a third reading below: noise drawn once for a channel's whole
 # **map** and smoothed alone, which is the library's default.
 
-# %% mystnb={"figure": {"caption": "Digits, smoothing the whole child. Best cross-entropy against population after all generations (left) and against generation (right), each block searched alone. Bands: range over 3 seeds of network and search."}, "image": {"alt": "Two panels with a curve for each of three blocks, which fall with population and with generations."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Digits, smoothing the whole child. Best cross-entropy against population after all generations (left) and against generation (right), each block searched alone. Bands: range over 3 seeds of network and search."}, "image": {"alt": "Two panels with a curve for each of three blocks, which fall with population and with generations."}}
 from repsearch.reproduce.scaling import Figure2, figure2
 
 live = {}
 for name in ("child", "noise"):
-    search = replace(preset.search, noise="pixel", blurred=name)
-    setup = Figure2(
-        sample, preset.width, search, images=8, populations=(12, 24, 48))
+    setup = Figure2(sample, preset.width, replace(search, blurred=name),
+                    images=8, populations=(12, 24, 48))
     live[name] = [{"points": figure2(data, setup, seed)} for seed in seeds]
 figure = figures.figure2(live["child"])
 plt.show()
@@ -81,23 +84,22 @@ plt.show()
 # python -m repsearch reproduce fig2
 # ```
 
-# %% mystnb={"figure": {"caption": "CIFAR-100, book preset, smoothing the whole child."}, "image": {"alt": "Two panels: cross-entropy falls steadily with population, and slowly with generations."}}
-book = {name: read_records(f"fig2-cifar100-book-{name}-*")
-        for name in ("child", "noise", "map")}
-settings = book["child"][0]["settings"]
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-100, book preset, smoothing the whole child."}, "image": {"alt": "Two panels: cross-entropy falls steadily with population, and slowly with generations."}}
+records = read_records("fig2-cifar100-book-child-*")
+settings = records[0]["settings"]
 generations = [
     row["generations"] for row in settings["search"]["schedule"][:-1]]
 found = "{:,} training and {:,} test images".format(
-    *book["child"][0]["images"]["source"])
+    *records[0]["images"]["source"])
 print(f"{settings['width']} channels, "
       f"generations {generations} at blocks 0, 1, 2, "
       f"{settings['images']} images of CIFAR-100, "
       f"of which the files held {found}")
-figure = figures.figure2(book["child"])
+figure = figures.figure2(records)
 plt.show()
 
-# %% mystnb={"figure": {"caption": "CIFAR-100, book preset, smoothing the noise alone."}, "image": {"alt": "Two panels: cross-entropy falls steeply along both axes."}}
-figure = figures.figure2(book["noise"])
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-100, book preset, smoothing the noise alone."}, "image": {"alt": "Two panels: cross-entropy falls steeply along both axes."}}
+figure = figures.figure2(read_records("fig2-cifar100-book-noise-*"))
 plt.show()
 
 # %% [markdown]
@@ -105,10 +107,7 @@ plt.show()
 # of the image, and the best of more copies is better without any evolution. So the table separates the two: what
 # chance gives, and what evolution adds.
 
-# %%
-from repsearch.reproduce.tables import markdown, mean_std
-
-
+# %% tags=["copyable"]
 def evolution(records: list[dict], title: str) -> list[list[str]]:
     """Rows of a table: best cross-entropy before and after evolution, by block
     and population."""
@@ -127,23 +126,27 @@ def evolution(records: list[dict], title: str) -> list[list[str]]:
 
 
 titles = {"child": "child", "noise": "noise", "map": "noise, a draw a map"}
+book = {name: read_records(f"fig2-cifar100-book-{name}-*") for name in titles}
 head = ["smoothed", "block", "population", "best of the noisy copies",
         "after evolution", "evolution removes"]
 table = markdown(head, [row for name in book
                         for row in evolution(book[name], titles[name])])
+settings = book["child"][0]["settings"]
 Markdown(f"{table}\n\nCIFAR-100, {settings['images']} images, "
          f"{len(book['child'])} seeds; nats; "
          f"chance is {torch.tensor(100.0).log():.2f}.")
 
 # %% [markdown]
-# With the whole child smoothed, a larger population gains no more than the better luck of its first draw. A draw a map, the
-# library's default, is no better off at block 0, and not shown to be at block 1: the lead of a larger population was there before evolution. With
-# a draw a pixel, smoothed alone, evolution adds to it. Evolution itself removes several times as much in these two readings
-# as with the whole child smoothed. Block 2 ends lowest but for noise a pixel, smoothed alone, where block 0 does. At the paper's
-# own sizes?
+# Is the lead of a larger population there before evolution, as the better luck of more first candidates? With the whole
+# child smoothed, all of it is. With a draw a map, the library's default, all of it is at block 0, and evolution is not shown
+# to add to it at block 1. With a draw a pixel, smoothed alone, evolution adds to it.
+#
+# Evolution itself removes several times as much in the last two readings as with the whole child smoothed. Block 2 ends
+# lowest in two of the three readings; with a draw a pixel, smoothed alone, block 0 does. At the paper's own sizes?
 
 # %%
-paper = {name: read_records(f"fig2-cifar100-paper-{name}-*") for name in book}
+paper = {name: read_records(f"fig2-cifar100-paper-{name}-*")
+         for name in titles}
 table = markdown(head, [row for name in paper
                         for row in evolution(paper[name], titles[name])])
 settings = paper["child"][0]["settings"]
@@ -168,8 +171,7 @@ Markdown(f"{table}\n\nCIFAR-100, {settings['width']} channels, "
 #
 # counts how many of them are different {cite}`skean2025layer`: $n$ orthogonal solutions give $n$, copies of one give 1.
 
-# %%
-from repsearch import measure
+# %% tags=["copyable"]
 from repsearch.reproduce.tables import code
 
 orthogonal, copies = (measure.effective_number(H)
@@ -182,11 +184,10 @@ Markdown(code(measure.cosine_gram, measure.collision_entropy))
 # images: that is as different as solutions get. Mind what the number does not say: for normalised maps it depends only on
 # how similar the solutions are on average, so that random differences count as much as structure.
 
-# %% mystnb={"figure": {"caption": "Digits, smoothing the noise alone: effective number of solutions against independent runs, beside unrelated images. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block; the number grows with runs, and stays below that of unrelated images."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Digits, smoothing the noise alone: effective number of solutions against independent runs, beside unrelated images. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block; the number grows with runs, and stays below that of unrelated images."}}
 from repsearch.config import as_dict
 from repsearch.reproduce.scaling import Figure3, figure3
 
-search = replace(preset.search, noise="pixel", blurred="noise")
 setup = Figure3(
     sample, preset.width, search, images=8, runs=8, counts=(2, 4, 8))
 small = [{"settings": as_dict(setup), "points": figure3(data, setup, seed)}
@@ -198,12 +199,12 @@ plt.show()
 # The same for CIFAR-100 (`python -m repsearch reproduce fig3`). A book-size search seldom makes one of a hundred labels
 # more probable than all others together, so this one is twice as long, in a network twice as wide.
 
-# %% mystnb={"figure": {"caption": "CIFAR-100, smoothing the noise alone."}, "image": {"alt": "Three panels, one a block: the number against independent runs, for one image and for unrelated images."}}
-runs = read_records("fig3-cifar100-book-noise-*")
-figure = figures.figure3(runs)
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-100, smoothing the noise alone."}, "image": {"alt": "Three panels, one a block: the number against independent runs, for one image and for unrelated images."}}
+figure = figures.figure3(read_records("fig3-cifar100-book-noise-*"))
 plt.show()
 
-# %%
+# %% tags=["copyable"]
+runs = read_records("fig3-cifar100-book-noise-*")
 settings = runs[0]["settings"]
 # for as many unrelated images
 most = max(n for n in settings["counts"] if n <= settings["images"])
@@ -230,7 +231,7 @@ Markdown(markdown(head, rows) + f"\n\n{settings['width']} channels, "
 #
 # Verdicts follow [these rules](../book/claims.md).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 Markdown(table(("3.2",)))
@@ -274,11 +275,13 @@ Markdown(table(("3.2",)))
 #
 # ## Exercises
 #
-# **1.** Is a search of 48 candidates for 20 generations better spent as 24 candidates for 40? Try it at block 0.
+# **1.** Is a search better spent on half the candidates for twice the generations? Try it at block 0, with noise a pixel,
+# smoothed alone.
 
-# %% tags=["hide-cell"]
-for population, times in ((48, 1), (24, 2)):
-    config, ends = search.prolonged(times).resized(population), []
+# %% tags=["copyable", "hide-cell"]
+for times in (1, 2):
+    population, ends = search.population // times, []
+    config = search.prolonged(times).resized(population)
     for seed in seeds:
         network = rs.search_network(data, preset, seed)
         found = rs.search(network, data.train[:8], config, seed,
@@ -291,7 +294,7 @@ for population, times in ((48, 1), (24, 2)):
 # %% [markdown]
 # **2.** What is $N_\text{eff}$ of four pairs of equal solutions, and of eight with a pairwise cosine of one half?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 pairs = torch.eye(4).repeat(2, 1)
 related = torch.linalg.cholesky(0.5 * torch.eye(8) + 0.5 * torch.ones(8, 8))
 print(f"{measure.effective_number(pairs):.2f}, "
@@ -302,7 +305,7 @@ print(f"{measure.effective_number(pairs):.2f}, "
 # **3.** The runs of one image start from different noisy copies. Do the solutions differ because of that, or because evolution drifts apart?
 # Compare the effective number of the best first candidates with that of the solutions.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 network = rs.search_network(data, preset)
 brief = replace(search, schedule=tuple(
     replace(row, generations=1, strength=1e-6) for row in search.schedule))

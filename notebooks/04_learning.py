@@ -22,7 +22,7 @@
 # once for each channel's map, smoothed alone. A trained network's BatchNorm uses running statistics at test time, so that an image is
 # predicted alone as it is in a batch; the paper's uses the statistics of the batch. The tables below say which they have.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -32,14 +32,41 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
-# %%
+# %% tags=["setup"]
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from IPython.display import Markdown
+from matplotlib import pyplot as plt
+
 import repsearch as rs
+from repsearch.learning import objective, objective_parts
+from repsearch.reproduce import figures
+from repsearch.reproduce.page import table, titles
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.seeds import paired, shown, tested
+from repsearch.reproduce.tables import TEST, against, cell, markdown
+from repsearch.reproduce.variants import TABLE1, VARIANTS
 
 preset, seed = rs.presets.named(), 0
 print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
       "this chapter takes about a minute")
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "This chapter is the lower half: blocks regress to the targets that the search above them has left, and the head to the searched probabilities. Nothing flows back from the head."}, "image": {"alt": "Two rows of an image, three blocks and a head. From each block of the upper row, candidates are evolved, and the best is kept as a target; from each target an arrow points down to the same block of the lower row. Before its head the gradient is stopped."}}
+# %% tags=["setup"]
+data = rs.load(preset.data, train=preset.train, validation=preset.validation,
+               test=preset.test, seed=seed)
+network = rs.search_network(data, preset, seed=seed)
+folder = Path(tempfile.mkdtemp()) / "targets"
+targets = rs.search(network, data.train, preset.search, seed=seed,
+                    store=folder, progress=False)
+
+# records of larger runs, and the paper's own numbers
+NAMES = titles()
+book = {key: read_records(f"training-{key}-book-*") for key in NAMES}
+(paper,) = read_records("paper")
+
+# %% tags=["copyable", "hide-input"] mystnb={"figure": {"caption": "This chapter is the lower half: blocks regress to the targets that the search above them has left, and the head to the searched probabilities. Nothing flows back from the head."}, "image": {"alt": "Two rows of an image, three blocks and a head. From each block of the upper row, candidates are evolved, and the best is kept as a target; from each target an arrow points down to the same block of the lower row. Before its head the gradient is stopped."}}
 from IPython.display import SVG
 
 from repsearch.reproduce.drawing import networks
@@ -49,20 +76,10 @@ SVG(networks())
 # %% [markdown]
 # ## Search once, keep the targets
 #
-# What a search found is cached: a folder with a manifest and a file for every 64 images,
+# What the search above found is cached: a folder with a manifest and a file for every 64 images,
 # in 16-bit floats. Called again with the same folder, `search` resumes, or returns at once.
 
-# %%
-import tempfile
-from pathlib import Path
-
-data = rs.load(preset.data, train=preset.train, validation=preset.validation,
-               test=preset.test, seed=seed)
-network = rs.search_network(data, preset, seed=seed)
-folder = Path(tempfile.mkdtemp()) / "targets"
-targets = rs.search(network, data.train, preset.search, seed=seed,
-                    store=folder, progress=False)
-
+# %% tags=["copyable"]
 for name in targets.layers:
     loss = targets.cross_entropy(name).mean(0)
     print(f"{name:<8}{targets.shape(name)!s:<14}"
@@ -85,10 +102,7 @@ for path in sorted(folder.glob("[!.]*")):
 #
 # The stop-gradient $\mathrm{sg}$ is what keeps classification out of the body. Beside it, the code:
 
-# %% tags=["hide-input"]
-from IPython.display import Markdown
-
-from repsearch.learning import objective, objective_parts
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.tables import code
 
 Markdown(code(objective_parts, objective))
@@ -100,7 +114,7 @@ Markdown(code(objective_parts, objective))
 #
 # **Check: the stop-gradient.** The KL term must send nothing into the body.
 
-# %%
+# %% tags=["copyable"]
 model = rs.learn_network(data, preset, seed=seed)
 layers = rs.activations(model, data.train.images[:50], sever_head=True)
 wanted = [targets.read(name, 0, 50) for name in targets.layers]
@@ -115,9 +129,9 @@ print(f"body: {len(in_body)} parameters with a gradient; "
 # **What lambda does.** No parameter feels both terms. Under plain SGD, $\lambda$ therefore only multiplies the learning
 # rate of the head. **Check:** the head's gradient for $\lambda$ and $2\lambda$.
 
-# %%
-from dataclasses import replace
-
+# %% tags=["copyable"]
+model = rs.learn_network(data, preset, seed=seed)
+wanted = [targets.read(name, 0, 50) for name in targets.layers]
 for weight in (0.03, 0.06):
     config = replace(preset.learn, head_weight=weight)
     model.zero_grad()
@@ -136,7 +150,7 @@ for weight in (0.03, 0.06):
 # rate is its own. A third network keeps its *untrained* body, and its head learns from the same targets: it says how much of
 # the result is the body's.
 
-# %%
+# %% tags=["copyable"]
 searched, rival, untrained = (
     rs.learn_network(data, preset, seed=seed) for _ in range(3))
 history = rs.learn(
@@ -149,10 +163,6 @@ control = rs.learn(
     untrained, data, targets, preset.learn, seed=seed, progress=False)
 
 # %% mystnb={"figure": {"caption": "Validation accuracy against epoch, one seed."}, "image": {"alt": "Validation accuracy against epoch for one seed: SGD, search-based, and an untrained body with a trained head."}}
-from matplotlib import pyplot as plt
-
-from repsearch.reproduce import figures
-
 curves = {"search-based": history, "SGD": rival_history,
           "untrained body": control}
 figure = figures.learning_curves([{"validation_accuracy": {
@@ -173,7 +183,7 @@ for name, losses in history.parts.items():
 # How small is small? A network that always gave the mean target would be left with the targets' variance. The regression
 # gets lower than that on training images, but stays far from 0:
 
-# %%
+# %% tags=["copyable"]
 for name in targets.layers[:-1]:
     print(f"{name:<8}{targets.read(name).var(0, correction=0).mean():.2f}")
 
@@ -186,9 +196,9 @@ for name in targets.layers[:-1]:
 # class: it says whether a search for every single image finds more than the label does. Three seeds, half the images;
 # every seed takes other images, another network and another search.
 
-# %%
+# %% tags=["copyable"]
 from repsearch.reproduce.runs import Run
-from repsearch.reproduce.tables import TEST, of_variants
+from repsearch.reproduce.tables import of_variants
 
 names = ("search-based", "untrained-body", "class-means")
 store = Path(tempfile.mkdtemp())  # keeps the searches that the three share
@@ -209,23 +219,16 @@ Markdown(of_variants(live, names, [TEST]) + "\n\nDigits, 3 seeds.")
 # practitioner would use it, so the last rows do, with depth, rates and decay chosen on validation images of CIFAR-10,
 # from as many trials for either side. Each seed takes other training images, and test images that no other seed has.
 
-# %% mystnb={"figure": {"caption": "CIFAR-10, no augmentation: test accuracy. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy: search-based training and SGD at three depths, controls, and all of them tuned with weight decay."}}
-from repsearch.reproduce.page import titles
-from repsearch.reproduce.records import read_records
-from repsearch.reproduce.variants import TABLE1, TABLE2, VARIANTS
-
-NAMES = titles()
-book = {key: read_records(f"training-{key}-book-*") for key in NAMES}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10, no augmentation: test accuracy. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy: search-based training and SGD at three depths, controls, and all of them tuned with weight decay."}}
 figure = figures.scores(book["cifar10"], tuple(TABLE1))
 plt.show()
 
-# %%
+# %% tags=["copyable"]
 from repsearch.reproduce.page import images_of
-from repsearch.reproduce.seeds import best, paired, shown, tested
-from repsearch.reproduce.tables import TEST, cell, markdown, seeds_of
+from repsearch.reproduce.seeds import best
+from repsearch.reproduce.tables import seeds_of
 from repsearch.reproduce.training_claims import SEARCH_BASED, SGD
 
-(paper,) = read_records("paper")
 rows = [[VARIANTS[name].what, *(cell(book[key], name, TEST) for key in NAMES),
          str(len(seeds_of(book["cifar10"], name)))] for name in TABLE1]
 rivals, ours = ([tested(key, best(key, names)) for key in NAMES]
@@ -248,9 +251,7 @@ Markdown(markdown(["test accuracy, %", *NAMES.values(), "seeds"], rows)
 # A mean with its deviation does not say whether two rows differ. Here is how far each is from search-based training, seed by
 # seed; an interval that leaves out zero is bold.
 
-# %%
-from repsearch.reproduce.tables import against
-
+# %% tags=["copyable"]
 beside = ("untrained-body", "untrained-slow-head", "other", "class-means",
           "sgd2", "search-tuned", "sgd-tuned", "untrained-tuned",
           "class-means-tuned")
@@ -260,9 +261,9 @@ Markdown("\n\n".join(
 
 # %% [markdown]
 # A body that regresses to the targets of *other* images does worse than one that is left untrained. A body that regresses to
-# its *own* targets does better than either on MNIST and CIFAR-10, with tuned settings, too. On CIFAR-100, where after the blocks
-# only two images in three are labelled correctly, no gain over an untrained body is sure. So regression alone, without a
-# classification gradient, teaches a body something where the search gets far enough.
+# its *own* targets does better than either on MNIST and CIFAR-10, with tuned settings, too. On CIFAR-100, where the
+# search brings [far fewer images to their labels](../book/claims.md), no gain over an untrained body is sure. So regression
+# alone, without a classification gradient, teaches a body something where the search gets far enough.
 #
 # It stays behind SGD, by more than in the paper. With settings chosen for either, weight decay among them, it is less far behind
 # on MNIST and further behind on photographs.
@@ -272,11 +273,9 @@ Markdown("\n\n".join(
 # What would a network learn from the label alone, if every layer were told? Take the same targets and replace each by the mean
 # of its class. No image has a target of its own then, and still no classification gradient reaches the body:
 
-# %% tags=["hide-input"]
-from repsearch.reproduce.page import table
-
+# %% tags=["copyable", "hide-input"]
 Markdown(table(("4.1", "4.3"), where=lambda claim: (
-    "lass means" in claim.what or "label:" in claim.what)))
+    "class means" in claim.what.lower() or "label:" in claim.what)))
 
 # %% [markdown]
 # On MNIST and CIFAR-10 class means teach more than own targets. On MNIST they come within a point of tuned SGD, on CIFAR-10 they
@@ -291,7 +290,9 @@ Markdown(table(("4.1", "4.3"), where=lambda claim: (
 # Training images are flipped and shifted; the target, searched for the plain image, serves all its variants
 # (`python -m repsearch reproduce table2`).
 
-# %%
+# %% tags=["copyable"]
+from repsearch.reproduce.variants import TABLE2
+
 keys = ("cifar10", "cifar100")
 rows_of = {**{name: variant.what for name, variant in TABLE2.items()},
            **{name: f"{VARIANTS[name].what}, not augmented"
@@ -303,12 +304,12 @@ rows += [[f"*paper: {name}*",
          for name in ("SGD", "all layers", "skip block 0")]
 Markdown(markdown(["test accuracy, %", *(NAMES[key] for key in keys)], rows))
 
-# %%
+# %% tags=["copyable"]
 beside = ("skip0-augmented", "skip0-kept-augmented", "sgd-augmented",
           "search-based")
 Markdown("\n\n".join(
     f"**{NAMES[key]}**\n\n" + against(book[key], beside, "all-augmented", TEST)
-    for key in keys))
+    for key in ("cifar10", "cifar100")))
 
 # %% [markdown]
 # *Skip block 0* divides the sum of the two errors that are left by the number of all blocks, as the formula's $1/(L-1)$ has
@@ -325,7 +326,7 @@ Markdown("\n\n".join(
 # judged on 4,000 validation images (`python -m repsearch reproduce tuning`). The untrained body has every rate of the head that
 # search-based training has, and more.
 
-# %%
+# %% tags=["copyable"]
 from repsearch.reproduce.tables import VALIDATION
 from repsearch.reproduce.trials import CHOSEN, TRIALS
 
@@ -352,8 +353,8 @@ Markdown(markdown(["the four best of each; trials: "
 #
 # How much of the targets' variance lies between the classes, rather than between images and their searches?
 
-# %%
-from repsearch.reproduce.seeds import FEW, trainings
+# %% tags=["copyable"]
+from repsearch.reproduce.seeds import trainings
 
 rows = []
 for key, title in NAMES.items():
@@ -363,6 +364,7 @@ for key, title in NAMES.items():
                           for layer in shares[0])])
 head = ["share of variance between classes, %", "block 0", "block 1",
         "block 2", "logits"]
+settings = book["cifar10"][0]["settings"]
 chance = [100 * (classes - 1) / (settings["sample"]["train"] - 1)
           for classes in (10, 100)]
 Markdown(markdown(head, rows)
@@ -375,7 +377,9 @@ Markdown(markdown(head, rows)
 # then averaging several searches of an image should help, and so should more images. [The ablations](07_ablations) try the
 # first. The second is here:
 
-# %%
+# %% tags=["copyable"]
+from repsearch.reproduce.seeds import FEW
+
 rows = []
 for title, ours, rival, train in (
     ("2,000 images, 320 steps", "search-based", "sgd2", None),
@@ -397,7 +401,7 @@ Markdown(markdown(["CIFAR-10, test accuracy, %", "search-based",
 #
 # Verdicts follow [these rules](../book/claims.md).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 Markdown(table(("4.1", "4.2", "4.3")))
 
 # %% [markdown]
@@ -456,7 +460,7 @@ print("validation accuracy: "
 # %% [markdown]
 # **2.** How deep should the learning network be? Try 2, 4 and 6 convolutions a block for SGD.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 for groups_a_block in (1, 2, 3):
     model = rs.learn_network(data, preset, seed=seed, groups=groups_a_block)
     result = rs.fit(

@@ -15,10 +15,10 @@
 # Does the network that learns from them get better, too? You will search with small and large populations, train on
 # what each found, and look at the same experiment on photographs.
 #
-# **Before you start.** [Scaling](03_scaling), [Learning](04_learning). **Takes** half a minute on two CPU cores. Section 4.4
+# **Before you start.** [Scaling](03_scaling), [Learning](04_learning). **Takes** a minute on two CPU cores. Section 4.4
 # of the paper {cite}`vegesna2025decoupling`, Figure 4.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -28,24 +28,49 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
                    check=True)
 
-# %%
+# %% tags=["setup"]
+from IPython.display import Markdown
+from matplotlib import pyplot as plt
+
 import repsearch as rs
+from repsearch.reproduce import figures
+from repsearch.reproduce.page import titles
 from repsearch.reproduce.runs import Run
+from repsearch.reproduce.seeds import FEW, trainings
+from repsearch.reproduce.tables import (
+    LOSS,
+    SHARE0,
+    VALIDATION,
+    against,
+    of_variants,
+)
 from repsearch.reproduce.variants import VARIANTS
 
 preset, seeds = rs.presets.named(), (0, 1, 2)
 print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
-      "this chapter takes half a minute")
+      "this chapter takes a minute")
 
 # %% [markdown]
 # ## One search, one training
 #
-# A `Run` searches, trains on the targets, and measures; a *variant* says what is changed. Here are the variants of
-# Figure 4: the population, or the generations of every layer, times some factor.
+# A `Run` searches, trains on the targets, and measures; a *variant* says what is changed. Here are the names of those
+# of Figure 4. The records of their trainings on photographs, and of an untrained body's and SGD's, come with the
+# library; they are read here, for later:
 
-# %%
+# %% tags=["setup"]
 names = ("population-x0.25", "generations-x0.25", "search-based",
          "population-x2", "generations-x2")
+columns, NAMES = [LOSS, SHARE0, VALIDATION], titles()
+book = {key: [record for name in names for record in trainings(key, name, FEW)]
+        for key in ("cifar10", "cifar100")}
+controls = {key: [*records, *trainings(key, "untrained-body", FEW),
+                  *trainings(key, "sgd2", FEW)]
+            for key, records in book.items()}
+
+# %% [markdown]
+# In these variants the population, or the generations of every layer, are those of the base times some factor:
+
+# %% tags=["copyable"]
 for name in names:
     search = VARIANTS[name].setup(preset).searched.search
     generations = [row.generations for row in search.schedule]
@@ -56,18 +81,13 @@ for name in names:
 # Now the populations, on digits. All else stays: the images, the network, the training. What changes is how good the
 # targets are. Block 0, searched first and longest, stands for the fit of the whole search.
 
-# %%
+# %% tags=["copyable"]
 populations = ("population-x0.25", "search-based", "population-x2")
 live = [
     Run("training", preset.data, preset.name, name, seed, train=100).compute()
     for seed in seeds for name in populations]  # few images, to be quick
 
 # %%
-from IPython.display import Markdown
-
-from repsearch.reproduce.tables import LOSS, SHARE0, VALIDATION, of_variants
-
-columns = [LOSS, SHARE0, VALIDATION]
 Markdown(of_variants(live, populations, columns, base="search-based")
          + f"\n\nDigits, {len(seeds)} seeds, mean ± std.")
 
@@ -84,29 +104,15 @@ Markdown(of_variants(live, populations, columns, base="search-based")
 # python -m repsearch reproduce fig4
 # ```
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: validation accuracy (top) and cross-entropy of block 0 after search (bottom), against population (left) and generations (right). Bands: range over seeds."}, "image": {"alt": "Four panels: accuracy against population and against generations on top, the cross-entropy that search reached below."}}
-from matplotlib import pyplot as plt
-
-from repsearch.reproduce import figures
-from repsearch.reproduce.seeds import FEW, trainings
-
-book = {key: [record for name in names for record in trainings(key, name, FEW)]
-        for key in ("cifar10", "cifar100")}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: validation accuracy (top) and cross-entropy of block 0 after search (bottom), against population (left) and generations (right). Bands: range over seeds."}, "image": {"alt": "Four panels: accuracy against population and against generations on top, the cross-entropy that search reached below."}}
 figure = figures.figure4(book["cifar10"])
 plt.show()
 
-# %% mystnb={"figure": {"caption": "The same for CIFAR-100."}, "image": {"alt": "Four panels as before, for CIFAR-100."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "The same for CIFAR-100."}, "image": {"alt": "Four panels as before, for CIFAR-100."}}
 figure = figures.figure4(book["cifar100"])
 plt.show()
 
-# %%
-from repsearch.reproduce.page import titles
-from repsearch.reproduce.tables import against
-
-NAMES = titles()
-controls = {key: [*records, *trainings(key, "untrained-body", FEW),
-                  *trainings(key, "sgd2", FEW)]
-            for key, records in book.items()}
+# %% tags=["copyable"]
 Markdown("\n\n".join(
     f"**{NAMES[key]}**, {FEW} images\n\n"
     + of_variants(records, (*names, "untrained-body", "sgd2"), columns,
@@ -116,7 +122,7 @@ Markdown("\n\n".join(
 # %% [markdown]
 # What the figure compares, seed by seed. An interval that leaves out zero is bold.
 
-# %%
+# %% tags=["copyable"]
 rivals = [name for name in names if name != "search-based"]
 Markdown("\n\n".join(
     f"**{NAMES[key]}**\n\n"
@@ -128,7 +134,7 @@ Markdown("\n\n".join(
 # generations teach more up to the base, and on CIFAR-10, barely, beyond it. Of more candidates no gain is sure; on CIFAR-100 one
 # of half a point is ruled out. Whether there is anything to gain on CIFAR-100, with five images a class, the untrained body says:
 
-# %%
+# %% tags=["copyable"]
 Markdown(against(controls["cifar100"], names, "untrained-body", VALIDATION))
 
 # %% [markdown]
@@ -140,7 +146,7 @@ Markdown(against(controls["cifar100"], names, "untrained-body", VALIDATION))
 #
 # Verdicts follow [these rules](../book/claims.md).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 Markdown(table(("4.4",)))
@@ -186,7 +192,7 @@ Markdown(table(("4.4",)))
 # **1.** A search twice as long, or a population twice as large, cost the same. Which of the two pays more here? Compare the seeds
 # one by one.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.tables import differences, of_variant
 
 for key, records in book.items():
@@ -198,25 +204,33 @@ for key, records in book.items():
 
 # %% [markdown]
 # **2.** Which number of the targets goes with accuracy: the cross-entropy that search reached, or the share of variance between
-# classes? Take the correlation over these records of CIFAR-10.
+# classes? Take the correlation over these variants on CIFAR-10, each a mean over seeds.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
+from statistics import mean
+
 import torch
 
-accuracy = [VALIDATION.value(record) for record in book["cifar10"]]
-for title, column in (("cross-entropy of block 0", LOSS),
-                      ("share between classes", SHARE0)):
-    pair = torch.tensor(
-        [accuracy, [column.value(record) for record in book["cifar10"]]])
-    print(f"{title}: correlation with accuracy "
-          f"{torch.corrcoef(pair)[0, 1]:.2f}")
+from repsearch.reproduce.tables import of_variant
+
+accuracy, loss, share = (
+    [mean(of_variant(book["cifar10"], name, column)) for name in names]
+    for column in (VALIDATION, LOSS, SHARE0))
+for title, values in (("cross-entropy of block 0", loss),
+                      ("share between classes", share)):
+    found = torch.corrcoef(torch.tensor([accuracy, values]))[0, 1]
+    print(f"{title}: correlation with accuracy {found:.2f}")
+# Over so few variants either number is a hint.
 
 # %% [markdown]
 # **3.** Is the best search for the *search* also the best for *learning*? On the digits, compare a quarter of the generations with
 # twice as many: fit, and accuracy.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 for name in ("generations-x0.25", "generations-x2"):
-    r = Run("training", preset.data, preset.name, name, 0, train=100).compute()
-    print(f"{name}: cross-entropy {LOSS.value(r):.2f}, "
-          f"accuracy {VALIDATION.value(r):.1f} %")
+    for seed in range(3):
+        r = Run("training", preset.data, preset.name, name, seed,
+                train=100).compute()
+        print(f"{name}, seed {seed}: cross-entropy {LOSS.value(r):.2f}, "
+              f"accuracy {VALIDATION.value(r):.1f} %")
+# For the search it is; for learning, three seeds of so few images do not say.

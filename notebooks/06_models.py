@@ -18,7 +18,7 @@
 # **Before you start.** [Learning](04_learning). **Takes** half a minute on two CPU cores. Section 4.5 and appendix B of the
 # paper {cite}`vegesna2025decoupling`, Figures 5 to 7.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -28,12 +28,20 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
                    check=True)
 
-# %%
+# %% tags=["setup"]
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from IPython.display import Markdown
+from matplotlib import pyplot as plt
+
 import repsearch as rs
+from repsearch import measure
+from repsearch.reproduce import figures
+from repsearch.reproduce.page import titles
+from repsearch.reproduce.seeds import followed, shown, trainings
 from repsearch.reproduce.trainings import run
 from repsearch.reproduce.variants import VARIANTS
 
@@ -53,9 +61,19 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
 # Beside search-based training and SGD stands a control: a network that regresses to the targets *of other images*, which
 # say nothing about the image. The untrained network is where all three start. It is closer to the targets than unrelated maps
 # are: it begins as a twin of the network that was searched, and a search starts from that network's activations.
+#
+# The records of the three at the book preset come with the library; they are read here, for later:
 
-# %%
-names, live = ("search-based", "sgd2", "other"), []
+# %% tags=["setup"]
+names, NAMES = ("search-based", "sgd2", "other"), titles()
+book = {key: [record for name in names for record in trainings(key, name)]
+        for key in ("mnist", "cifar10", "cifar100")}
+
+# %% [markdown]
+# And the three live, on digits:
+
+# %% tags=["copyable"]
+live = []
 # the three need the same searches: the store keeps them
 store = Path(tempfile.mkdtemp())
 for seed in seeds:
@@ -73,12 +91,6 @@ for seed in seeds:
 # Zero is the same direction, one is unrelated.
 
 # %% mystnb={"figure": {"caption": "Digits: cosine distance to the searched targets of validation images against epoch. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block: distance of search-based training falls below that of SGD; controls lie between and above."}}
-import torch
-from matplotlib import pyplot as plt
-
-from repsearch import measure
-from repsearch.reproduce import figures
-
 H = torch.randn(4, 8, 5, 5, generator=torch.Generator().manual_seed(0))
 itself, unrelated = (measure.cosine_distance(H, other).mean()
                      for other in (2 * H, H.roll(1, 0)))
@@ -92,19 +104,15 @@ plt.show()
 #
 # CIFAR-10, CIFAR-100 and MNIST at the book preset (`python -m repsearch reproduce fig5`):
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: cosine distance to the searched targets of validation images against epoch."}, "image": {"alt": "Three panels, one a block, with the distances of search-based training, SGD and two controls."}}
-from repsearch.reproduce.seeds import trainings
-
-book = {key: [record for name in names for record in trainings(key, name)]
-        for key in ("mnist", "cifar10", "cifar100")}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: cosine distance to the searched targets of validation images against epoch."}, "image": {"alt": "Three panels, one a block, with the distances of search-based training, SGD and two controls."}}
 figure = figures.figure5(book["cifar10"])
 plt.show()
 
-# %% mystnb={"figure": {"caption": "The same for CIFAR-100."}, "image": {"alt": "Three panels, one a block, as before."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "The same for CIFAR-100."}, "image": {"alt": "Three panels, one a block, as before."}}
 figure = figures.figure5(book["cifar100"])
 plt.show()
 
-# %% mystnb={"figure": {"caption": "The same for MNIST."}, "image": {"alt": "Three panels, one a block, as before; the distances of SGD stay lower than on photographs."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "The same for MNIST."}, "image": {"alt": "Three panels, one a block, as before; the distances of SGD stay lower than on photographs."}}
 figure = figures.figure5(book["mnist"])
 plt.show()
 
@@ -112,13 +120,8 @@ plt.show()
 # The distances at the end, seed by seed: how much nearer to an image's own targets search-based training ends than each of
 # the others. An interval that leaves out zero is bold.
 
-# %%
-from IPython.display import Markdown
-
-from repsearch.reproduce.page import titles
+# %% tags=["copyable"]
 from repsearch.reproduce.tables import Column, against
-
-NAMES = titles()
 
 
 def distance_at(block: int) -> Column:
@@ -150,19 +153,19 @@ Markdown("\n\n".join(
 # Low entropy: alike. High: spread out. The paper does not define the two in full; this is our reading. The control is the first one
 # with the classes shuffled: only what lies *below* it is order by class.
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: within-class entropy of validation images against epoch (the paper's Figure 6). Bands: range over seeds."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: within-class entropy of validation images against epoch (the paper's Figure 6). Bands: range over seeds."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
 figure = figures.entropies(book["cifar10"], "within")
 plt.show()
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: between-class entropy (the paper's Figure 7)."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: between-class entropy (the paper's Figure 7)."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
 figure = figures.entropies(book["cifar10"], "between")
 plt.show()
 
-# %% mystnb={"figure": {"caption": "CIFAR-100: within-class entropy."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-100: within-class entropy."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
 figure = figures.entropies(book["cifar100"], "within")
 plt.show()
 
-# %% mystnb={"figure": {"caption": "CIFAR-100: between-class entropy."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-100: between-class entropy."}, "image": {"alt": "Three panels, one a block: between-class entropy of both trainings."}}
 figure = figures.entropies(book["cifar100"], "between")
 plt.show()
 
@@ -172,8 +175,8 @@ plt.show()
 # classes. Search-based training leaves them nearly as spread out, or spreads them further. The tables separate spread and order; some
 # order is there before training, so what a training adds is its gain:
 
-# %%
-from repsearch.reproduce.seeds import followed, paired, shown
+# %% tags=["copyable"]
+from repsearch.reproduce.seeds import paired
 from repsearch.reproduce.tables import markdown
 
 head = ["nats", "within", "spread: within, classes shuffled",
@@ -200,7 +203,7 @@ Markdown("\n\n".join(parts))
 #
 # Verdicts follow [these rules](../book/claims.md).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 Markdown(table(("4.5", "B")))
@@ -248,7 +251,7 @@ Markdown(table(("4.5", "B")))
 # **1.** How much of the distance that search-based training gains is about *this* image, and how much is common to all
 # targets? Use the control that trained on others' targets.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 for block in range(3):
     start, own, other = (
         followed("cifar10", variant, "distance", block, at)
@@ -261,7 +264,7 @@ for block in range(3):
 # **2.** What are the two entropies of representations that are equal within a class and orthogonal between classes? And
 # of one class that has two orthogonal halves?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 labels = torch.tensor([0, 0, 1, 1])
 H = torch.tensor([[1.0, 0.01], [1, 0], [0, 1], [0, 1]])
 within, between = measure.class_entropies(H, labels)
@@ -283,3 +286,4 @@ for name in names:
         f"{name}: "
         f"{shown([row['within_shuffled'] - row['within'] for row in ends], 2)}"
         " nats")
+# The ranges overlap: three seeds do not tell which.

@@ -15,10 +15,10 @@
 # alone. Three things are watched: what the *search* reaches, how well the *regression* fits, and how well the network
 # *classifies*. They do not always agree.
 #
-# **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** half a minute on two CPU cores. Sections 3.1 and
+# **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** a minute and a half on two CPU cores. Sections 3.1 and
 # 4.2 of the paper {cite}`vegesna2025decoupling`, and what it leaves open.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -28,16 +28,46 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
                    check=True)
 
-# %%
+# %% tags=["setup"]
 from dataclasses import replace
 
+from IPython.display import Markdown
+from matplotlib import pyplot as plt
+
 import repsearch as rs
+from repsearch.reproduce.seeds import FEW, trainings
+from repsearch.reproduce.tables import (
+    LOSS,
+    REGRESSION,
+    SHARE,
+    TEST,
+    against,
+    of_variants,
+)
+from repsearch.reproduce.trainings import run
+from repsearch.reproduce.variants import ABLATIONS, VARIANTS
 
 # few images
 preset, seeds = (replace(rs.presets.named(), train=100, validation=100),
                  (0, 1, 2))
 print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
-      "this chapter takes half a minute")
+      "this chapter takes a minute and a half")
+
+# %% [markdown]
+# Here are the names of the variants, first those of the search, then those of the learning. The records of their
+# trainings on photographs come with the library; they are read here, for later:
+
+# %% tags=["setup"]
+of_search = ("search-based", "literal-reading", "blurred-child", "noise-pixel",
+             "no-smoothing", "noise-pixel-no-smoothing",
+             "noise-pixel-border-inside", "no-normalisation",
+             "no-normalisation-x0.1", "no-explorers", "head-torch", "averaged")
+of_learning = ("search-based", "normalised-output", "sum", "lambda-x0.1",
+               "lambda-x10", "groups2", "groups3", "batch-statistics",
+               "class-means", "untrained-body", "sgd2")
+order = ("search-based", *ABLATIONS, "class-means", "untrained-body", "sgd2")
+book = [record for name in order for record in trainings("cifar10", name, FEW)]
+columns = [LOSS, SHARE, REGRESSION, TEST]
 
 # %% [markdown]
 # ## Live: what is noise, and what is smoothed?
@@ -46,10 +76,8 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
 # whole **map**? And smoothing averages neighbours: in the whole **child**, whose detail is then blurred again in every
 # generation, or in the **noise** alone? Four combinations, on digits:
 
-# %%
+# %% tags=["copyable"]
 from repsearch.config import as_dict
-from repsearch.reproduce.trainings import run
-from repsearch.reproduce.variants import VARIANTS
 
 names, live = ("literal-reading", "blurred-child", "noise-pixel",
                "search-based"), []
@@ -60,25 +88,14 @@ for seed in seeds:
         live.append({**about, **run(setup, seed)})
 
 # %%
-from IPython.display import Markdown
-
-from repsearch.reproduce.tables import (
-    LOSS,
-    REGRESSION,
-    SHARE,
-    TEST,
-    of_variants,
-)
-
-columns = [LOSS, SHARE, REGRESSION, TEST]
 Markdown(of_variants(live, names, columns, base="search-based")
          + f"\n\nDigits, {len(seeds)} seeds. "
          "The base draws noise once a map, and smooths it alone.")
 
 # %% [markdown]
 # Block 0, searched first and longest, stands for the fit of the whole search. Smoothing the whole child searches worst,
-# whichever way noise is drawn. Noise for every pixel, smoothed alone, fits best by far; on digits it teaches as much as the
-# base.
+# whichever way noise is drawn. Noise for every pixel, smoothed alone, fits best by far; on digits it is not shown to teach
+# less than the base.
 #
 # ## All of them, on photographs
 #
@@ -92,35 +109,23 @@ Markdown(of_variants(live, names, columns, base="search-based")
 # regression error is that of training images in the epoch chosen on validation images, per element; the share of variance
 # between classes is the mean of the three blocks.
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: test accuracy of every variant; the base is the one called search-based. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy, one for each variant, with a dot for each seed."}}
-from matplotlib import pyplot as plt
-
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: test accuracy of every variant; the base is the one called search-based. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy, one for each variant, with a dot for each seed."}}
 from repsearch.reproduce import figures
-from repsearch.reproduce.seeds import FEW, trainings
-from repsearch.reproduce.variants import ABLATIONS
 
-order = ("search-based", *ABLATIONS, "class-means", "untrained-body", "sgd2")
-book = [record for name in order for record in trainings("cifar10", name, FEW)]
 figure = figures.scores(book, order)
 plt.show()
 
 # %% [markdown]
 # ### In the search
 
-# %%
-of_search = ("search-based", "literal-reading", "blurred-child", "noise-pixel",
-             "no-smoothing", "noise-pixel-no-smoothing",
-             "noise-pixel-border-inside", "no-normalisation",
-             "no-normalisation-x0.1", "no-explorers", "head-torch", "averaged")
+# %% tags=["copyable"]
 Markdown(of_variants(book, of_search, columns, base="search-based")
          + f"\n\nCIFAR-10, {FEW} images.")
 
 # %% [markdown]
 # How far is each from the base, seed by seed? An interval that leaves out zero is bold.
 
-# %%
-from repsearch.reproduce.tables import against
-
+# %% tags=["copyable"]
 Markdown(against(book, [name for name in of_search if name != "search-based"],
                  "search-based", TEST))
 
@@ -141,14 +146,11 @@ Markdown(against(book, [name for name in of_search if name != "search-based"],
 #
 # ### In the learning
 
-# %%
-of_learning = ("search-based", "normalised-output", "sum", "lambda-x0.1",
-               "lambda-x10", "groups2", "groups3", "batch-statistics",
-               "class-means", "untrained-body", "sgd2")
+# %% tags=["copyable"]
 Markdown(of_variants(book, of_learning, columns, base="search-based")
          + f"\n\nCIFAR-10, {FEW} images.")
 
-# %%
+# %% tags=["copyable"]
 Markdown(against(book, [name for name in of_learning if name != "search-based"],
                  "search-based", TEST))
 
@@ -162,7 +164,7 @@ Markdown(against(book, [name for name in of_learning if name != "search-based"],
 # A seed takes the images, draws the networks, and draws the search. Here it decides one of them alone, the others staying those
 # of seed 0:
 
-# %%
+# %% tags=["copyable"]
 from repsearch.reproduce.own_claims import spread
 from repsearch.reproduce.tables import markdown
 from repsearch.reproduce.variants import PARTS
@@ -181,13 +183,12 @@ Markdown(markdown(["the seed decides",
 # Each number is a variant of the search, averaged over seeds, and what networks learned from it. On the left, how well
 # search did its own job. On the right, how much of what it found is about the class, and not about this image or this search.
 
-# %% mystnb={"figure": {"caption": "CIFAR-10: test accuracy against two properties of the targets; a number a variant of the search, mean over seeds."}, "image": {"alt": "Two scatter plots of test accuracy, against cross-entropy of block 0 and against the share of variance between classes."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: test accuracy against two properties of the targets; a number a variant of the search, mean over seeds."}, "image": {"alt": "Two scatter plots of test accuracy, against cross-entropy of block 0 and against the share of variance between classes."}}
 from statistics import mean
 
 import torch
 
 from repsearch.reproduce.tables import of_variant
-from repsearch.reproduce.variants import VARIANTS
 
 # Not drawn: targets many times as large. Left out: training diverged, or
 # learned from other targets.
@@ -230,7 +231,7 @@ plt.show()
 # implementation searches them, at the smoke preset, on digits (`python -m repsearch reproduce batch`). The base is searched
 # by the engine, with other random draws.
 
-# %%
+# %% tags=["copyable"]
 from repsearch.reproduce.records import read_records
 
 names = ("search-based", "candidate-statistics", "batch-selection")
@@ -249,7 +250,7 @@ Markdown(of_variants(tied, names, columns, base="search-based")
 #
 # Verdicts follow [these rules](../book/claims.md).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in (
@@ -307,7 +308,7 @@ for seed in seeds:
 # **2.** A variant of your own: what if refiners may only come from parents? Write it as a `Variant`, and
 # train it.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.variants import Variant
 
 mine = Variant("refiners from parents",
@@ -320,7 +321,7 @@ print(f"cross-entropy of block 0 {LOSS.value(r):.2f}, "
 # **3.** An interval that contains zero shows no effect, and does not show that there is none. How many seeds would decide whether
 # each variant differs from the base by half a point, if the difference and its spread are those seen here?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.intervals import seeds_needed
 from repsearch.reproduce.seeds import paired, tested
 

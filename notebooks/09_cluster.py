@@ -17,7 +17,7 @@
 # **Before you start.** [Search](02_search); [the engine](08_engine) says where the speed comes from. **Takes** half a
 # minute on two CPU cores.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -27,7 +27,7 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
                    check=True)
 
-# %%
+# %% tags=["setup"]
 import os
 import tempfile
 from pathlib import Path
@@ -49,6 +49,12 @@ def run(*command: str) -> str:
     return done.stdout.strip()
 
 
+def contents(name: str) -> dict[str, bytes]:
+    """What the files of a folder hold, but for locks."""
+    return {path.name: path.read_bytes()
+            for path in (work / name).glob("[!.]*")}
+
+
 # %% [markdown]
 # ## On a laptop: leave it and come back
 #
@@ -56,9 +62,10 @@ def run(*command: str) -> str:
 # goes on. At most the images at work are lost, and the finished folder is the same, byte for byte, however often it was
 # interrupted.
 
-# %%
-search = ["-m", "repsearch", "search", "--train", "200", "--validation", "50",
-          "--test", "50", "--quiet"]
+# %% tags=["setup"]
+search = ["-m", "repsearch", "search", "--preset", preset.name,
+          "--data", preset.data, "--seed", str(seed), "--train", "200",
+          "--validation", "50", "--test", "50", "--quiet"]
 print(run(sys.executable, *search, "--out", "one"))
 print(run(sys.executable, "-m", "repsearch", "targets", "info", "one"))
 
@@ -66,7 +73,7 @@ print(run(sys.executable, "-m", "repsearch", "targets", "info", "one"))
 # Disks fail and files get copied by halves. Every shard has a checksum, which is compared before learning reads it.
 # Here one bit of one file changes:
 
-# %%
+# %% tags=["copyable"]
 shard = work / "one" / "shard-00002.safetensors"
 content = bytearray(shard.read_bytes())
 content[5000] ^= 1
@@ -93,16 +100,10 @@ print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one",
 # the others and says so; the same command starts again where they were. **Check:** two processes make the same bytes as
 # one.
 
-# %%
+# %% tags=["copyable"]
 torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone",
             "--nproc-per-node", "2"]
 run(*torchrun, *search, "--out", "two")
-
-
-def contents(name: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes()
-            for path in (work / name).glob("[!.]*")}  # but for locks
-
 
 print(f"{len(contents('two'))} files, "
       f"all the same as with one process: {contents('one') == contents('two')}")
@@ -152,14 +153,14 @@ print(f"{len(contents('two'))} files, "
 #
 # **1.** Open the folder as a user of the library would, and read block 2 of the images 100 to 149 alone.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 targets = rs.Targets.open(work / "one")
 print(targets.read("block2", 100, 150).shape)
 
 # %% [markdown]
 # **2.** Someone searches with another seed into the same folder. What happens to your targets?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 before = contents("one")
 command = [sys.executable, *search, "--seed", "1", "--out", "one"]
 done = subprocess.run(command, cwd=work, capture_output=True, text=True)
@@ -168,7 +169,8 @@ print(done.stderr.strip(), f"Unchanged: {contents('one') == before}", sep="\n")
 # %% [markdown]
 # **3.** A shard vanishes. What does the next search do?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
+before = contents("one")
 (work / "one" / "shard-00001.safetensors").unlink()
 print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one",
           "--repair", "--quiet"))

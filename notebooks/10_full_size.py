@@ -17,7 +17,7 @@
 # **Before you start.** [From a laptop to a cluster](09_cluster). **Takes** seconds to read through: it computes from
 # records and runs no search. Appendix A of the paper {cite}`vegesna2025decoupling` gives the sizes.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -27,7 +27,9 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
                    check=True)
 
-# %%
+# %% tags=["setup"]
+from statistics import median
+
 from IPython.display import Markdown
 
 import repsearch as rs
@@ -35,6 +37,15 @@ from repsearch.reproduce.records import read_records
 from repsearch.reproduce.tables import markdown, mean_std
 
 paper, book = rs.presets.paper("cifar10"), rs.presets.book("cifar10")
+# records of what was measured; they come with the library
+full = read_records("search-cifar10-paper-first100-*")
+(bench,) = read_records("bench-*")
+# of an image: on one core, and on two, which search an image each; the median,
+# for a machine that does other work beside it is slower and never faster
+seconds = [record["seconds"] / record["settings"]["images"] for record in full]
+on_cpu = median(seconds) / 2
+
+# %% tags=["copyable"]
 rows = [
     [label, *(str(show(preset)) for preset in (book, paper))]
     for label, show in (
@@ -95,8 +106,7 @@ Markdown(markdown(["", "book preset", "paper preset"], rows))
 # Rates come from records: a hundred images of CIFAR-10 searched in full at the paper's sizes on one CPU core, with
 # three seeds, in the default reading. The literal one costs more, for it smooths every new parent.
 
-# %%
-full = read_records("search-cifar10-paper-first100-*")
+# %% tags=["copyable"]
 rows = [
     [layer, *(
         f"{mean_std([100 * record[key][layer][moment] for record in full])} %"
@@ -105,7 +115,6 @@ rows = [
 head = ["layer", "probability of the label before", "after",
         "images above one half before", "after"]
 images = full[0]["settings"]["images"]
-seconds = [record["seconds"] / images for record in full]
 Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
          f"{min(seconds):.1f} to {max(seconds):.1f} seconds an image "
          f"on one core ({full[0]['hardware']}).")
@@ -115,24 +124,27 @@ Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
 # what block 0 reaches is there before the first child is born. Whether evolution, or choosing among noisy
 # copies, is what labels the images is a question for the chapters on scaling and ablations.
 #
-# Now the arithmetic. The cost of an image on one core is measured; the engine searches an image a thread, so that two cores
-# are taken to need half of it. A GPU's is an **estimate**, from what its
-# memory can move: the torch engine reads and writes each candidate's full maps some ten times a generation, in 32-bit floats.
+# Now the arithmetic. The cost of an image on one core is measured, and its median over seeds taken; the engine searches an
+# image a thread, so that two cores are taken to need half of it (`on_cpu`, above). A GPU's is an **estimate**, from what
+# its memory can move: the torch engine reads and writes each candidate's full maps some ten times a generation, in 32-bit
+# floats.
 
-# %%
-candidates = {f"block{i}": 240 * g for i, g in enumerate((300, 100, 100))}
-values = {"block0": 256 * 15 * 15, "block1": 256 * 7 * 7, "block2": 256 * 3 * 3}
-bytes_an_image = sum(candidates[layer] * values[layer]
-                     for layer in candidates) * 10 * 4
+# %% tags=["copyable"]
+sides = (15, 7, 3)  # of the maps of images of 32 x 32, by block
+values = [paper.width * side * side for side in sides]
+candidates = [paper.search.population * row.generations
+              for row in paper.search.schedule[:3]]
+bytes_an_image = 10 * 4 * sum(n * size for n, size
+                              in zip(candidates, values, strict=True))
 # bytes a second: what large GPUs of recent years reach in practice
 bandwidth = 2e12
-on_cpu, on_gpu = sum(seconds) / len(seconds) / 2, bytes_an_image / bandwidth
+on_gpu = bytes_an_image / bandwidth
 
 rows = []
 for name, images, classes in (
     ("MNIST", 56_000, 10), ("CIFAR-10", 46_000, 10), ("CIFAR-100", 46_000, 100),
 ):
-    disk, hours = (images * 2 * (sum(values.values()) + classes) / 1e9,
+    disk, hours = (images * 2 * (sum(values) + classes) / 1e9,
                    images * on_gpu / 3600)
     rows.append([name, f"{images:,}", f"{images * on_cpu / 86400:.1f} days",
                  f"{hours:.1f} hours", f"{hours / 8:.1f} hours",
@@ -150,8 +162,7 @@ Markdown(markdown(head, rows)
 # The GPU columns have not been measured: nobody has run this on one for this book. The CPU column is arithmetic from a
 # measured rate, not a run. Memory does not set a limit: learning reads shards as it needs them, and a search holds only the images at work.
 
-# %%
-(bench,) = read_records("bench-*")
+# %% tags=["copyable"]
 memory = [[row["size"], str(row["images"]), f"{row['peak_mb']:,.0f} MB"]
           for row in bench["memory"]]
 cost = [[f"{row['images']:,}", str(row["population"]),
@@ -164,7 +175,7 @@ Markdown(markdown(["size", "images", "peak memory"], memory) + "\n\n"
 # **Your own sizes.** The form takes the engine's rates from the same record, at two widths, and follows the power law
 # through both; other numbers of cores are taken to be as fast, core for core, and the GPU is the estimate above.
 
-# %%
+# %% tags=["copyable"]
 from IPython.display import HTML
 
 from repsearch.reproduce.budget import calculator
@@ -176,7 +187,7 @@ HTML(calculator(bench))
 #
 # From the operations of one forward and backward pass at the paper's sizes, and the epochs. **Estimates**, both columns.
 
-# %%
+# %% tags=["copyable"]
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -188,11 +199,11 @@ with FlopCounterMode(display=False) as counter:
 operations = counter.get_total_flops() / len(x)
 total = operations * 46_000 * paper.learn.epochs
 cpu, gpu = 1e11, 3e14
-rows = [["two CPU cores, bfloat16", f"{cpu:.0e}",
+rows = [["two CPU cores, bfloat16", f"{cpu / 1e12:.1f}",
          f"{total / cpu / 3600:.0f} hours"],
-        ["one large GPU, bfloat16, a third of its peak", f"{gpu:.0e}",
-         f"{total / gpu / 60:.0f} minutes"]]
-Markdown(markdown(["", "operations a second, assumed",
+        ["one large GPU, bfloat16, a third of its peak", f"{gpu / 1e12:.0f}",
+         f"{total / gpu / 60:.1f} minutes"]]
+Markdown(markdown(["", "million million operations a second, assumed",
                    "one training of CIFAR-10"], rows)
          + f"\n\n{operations / 1e9:.2f} billion operations an image, "
          f"forward and backward; {paper.learn.epochs} epochs.")
@@ -236,22 +247,27 @@ Markdown(markdown(["", "operations a second, assumed",
 # **1.** How many images should a shard hold, if a process may lose at most ten minutes on two cores at the paper's
 # sizes?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 print(f"{600 / on_cpu:.0f} images")
 
 # %% [markdown]
 # **2.** How many two-core machines search CIFAR-10 in one night of ten hours?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 print(f"{46_000 * on_cpu / 36_000:.0f} machines")
 
 # %% [markdown]
 # **3.** What would half the generations save, and what would they cost? Use the curves of Figure 2 at the paper's sizes.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 for point in read_records("fig2-cifar100-paper-map-*")[0]["points"]:
     if point["population"] == 240:
         curve = point["curve"]
         half = curve[len(curve) // 2]
         print(f"block {point['block']}: {half:.2f} nats after half "
               f"the generations, {curve[-1]:.2f} after all")
+children = paper.search.explorers + paper.search.refiners
+full_cost, half_cost = (
+    sum(paper.search.population + children * (row.generations // share)
+        for row in paper.search.schedule) for share in (1, 2))
+print(f"candidates saved: {1 - half_cost / full_cost:.0%}")

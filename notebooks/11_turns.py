@@ -18,7 +18,7 @@
 # **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** a minute on two CPU cores. Section 6 of the
 # paper {cite}`vegesna2025decoupling`, which leaves this open.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -28,8 +28,15 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
                    check=True)
 
-# %%
+# %% tags=["setup"]
+from dataclasses import replace
+
+from IPython.display import Markdown
+from matplotlib import pyplot as plt
+
 import repsearch as rs
+from repsearch.reproduce.tables import markdown
+from repsearch.reproduce.turn_claims import CONTROLLED, climbed
 
 preset, seed = rs.presets.named(), 0
 data = rs.load(preset.data, train=preset.train, seed=seed,
@@ -54,7 +61,7 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 #
 # Round 0 is `rs.search` and `rs.learn`, to the last bit. There is still no classification gradient in the body.
 
-# %%
+# %% tags=["setup"]
 network = rs.search_network(data, preset, seed=seed)
 model = rs.learn_network(data, preset, seed=seed)
 rounds = rs.alternate(network, model, data, preset.alternate, seed=seed,
@@ -65,11 +72,7 @@ print(rounds)
 # `preset.alternate` says how: rounds, and the generations and epochs of the later ones. The model ends with the weights of the
 # round that did best on validation images. What each round did:
 
-# %%
-from IPython.display import Markdown
-
-from repsearch.reproduce.tables import markdown
-
+# %% tags=["copyable"]
 head = ["round", "block 0, nats before", "after",
         "variance between classes", "regression error",
         "validation accuracy"]
@@ -102,7 +105,7 @@ Markdown(markdown(head, rows) + "\n\nWhere there are three numbers, "
 #
 # for all weights up to that block. **Check**, on the network that was just trained:
 
-# %%
+# %% tags=["copyable"]
 import torch
 import torch.nn.functional as F
 
@@ -129,7 +132,7 @@ for name, ours, theirs in zip(weights, by_regression, by_labels, strict=True):
 # between the move, from the network's own activation to its target, and minus the gradient there; beside it, the same with the
 # gradient of *another* image, as a null:
 
-# %%
+# %% tags=["copyable"]
 rows = [[str(number), *(f"{move.downhill:.2f} ({move.others:.2f})"
                         for move in one.moves.values())]
         for number, one in enumerate(rounds)]
@@ -137,8 +140,9 @@ Markdown(markdown(["round", *(f"block {n}" for n in range(3))], rows)
          + "\n\nIn brackets: with another image's gradient.")
 
 # %% [markdown]
-# Random directions in thousands of dimensions have a cosine near zero, and so has another image's gradient. Search uses no gradient,
-# yet what it finds points downhill.
+# Random directions in thousands of dimensions have a cosine near zero, and so has another image's gradient. Search uses no
+# gradient, yet what it finds points downhill: in an untrained network a little, and most at its last block. The same on
+# photographs, over seeds, is the last panel of the second figure below.
 #
 # ## Photographs
 #
@@ -153,8 +157,8 @@ Markdown(markdown(["round", *(f"block {n}" for n in range(3))], rows)
 # settings are the first that were tried; some twenty others were looked at on validation images, and a few did better. Neither side
 # augments its images, and neither shuffles its batches.
 
-# %%
-from repsearch.reproduce.turn_claims import CONTROLLED, beside
+# %% tags=["copyable"]
+from repsearch.reproduce.turn_claims import beside
 
 Markdown(beside([CONTROLLED]))
 
@@ -162,11 +166,8 @@ Markdown(beside([CONTROLLED]))
 # As many epochs is not as much work: searches cost forward passes, too, as the last column says. SGD with as many passes was not
 # run. And five differences that lie so close together are luck, with 1,000 test images a seed; the interval is too narrow.
 
-# %% mystnb={"figure": {"caption": "Test accuracy after each round, CIFAR-10 with 500 images: mean and range over seeds, a thin line a seed; dashed, SGD."}, "image": {"alt": "A line of test accuracy against the round, with a thin line a seed, and a dashed line for SGD."}}
-from matplotlib import pyplot as plt
-
-from repsearch.reproduce.turn_claims import climbed
-from repsearch.reproduce.turn_figures import climb, why
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Test accuracy after each round, CIFAR-10 with 500 images: mean and range over seeds, a thin line a seed; dashed, SGD."}, "image": {"alt": "A line of test accuracy against the round, with a thin line a seed, and a dashed line for SGD."}}
+from repsearch.reproduce.turn_figures import climb
 
 figure = climb(climbed(CONTROLLED))
 plt.show()
@@ -176,7 +177,9 @@ plt.show()
 #
 # What changes from round to round, block by block:
 
-# %% mystnb={"figure": {"caption": "CIFAR-10, 500 images. From left: how much of the targets' variance is about the class; how much of the targets the network does not learn; how far targets lie from the network's own activations; and how much of that way is downhill. Bands: range over seeds."}, "image": {"alt": "Four panels of lines against the round, one line a block."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10, 500 images. From left: how much of the targets' variance is about the class; how much of the targets the network does not learn; how far targets lie from the network's own activations; and how much of that way is downhill. Bands: range over seeds."}, "image": {"alt": "Four panels of lines against the round, one line a block."}}
+from repsearch.reproduce.turn_figures import why
+
 _, loop, _ = climbed(CONTROLLED)
 figure = why(loop)
 plt.show()
@@ -187,7 +190,7 @@ plt.show()
 # Each row takes one thing away, or puts something else in its place; seed by seed, against the loop. In four of them the head goes on
 # learning its label, and only what the body learns differs.
 
-# %%
+# %% tags=["copyable"]
 from repsearch.reproduce.loops import CONTROLS
 from repsearch.reproduce.turn_claims import ways
 
@@ -198,7 +201,7 @@ Markdown(ways(CONTROLS))
 #
 # Verdicts follow [these rules](../book/claims.md).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 Markdown(table(("6",), where=lambda claim: CONTROLLED.title in claim.what))
@@ -246,9 +249,8 @@ Markdown(table(("6",), where=lambda claim: CONTROLLED.title in claim.what))
 #
 # **1.** Without generations, the targets are the network's own activations. What does it learn from them?
 
-# %% tags=["hide-cell"]
-from dataclasses import replace
-
+# %% tags=["copyable", "hide-cell"]
+# Its head learns on; where its body's error is zero already, it stays.
 still = replace(preset.alternate, generations=(0, 0, 0, 0), rounds=2)
 model = rs.learn_network(data, preset, seed=seed)
 network = rs.search_network(data, preset, seed=seed)
@@ -257,9 +259,10 @@ rs.alternate(network, model, data, still, seed=seed, progress=False)
 # %% [markdown]
 # **2.** Search the blocks for the wrong labels in the second round. Does the loop still climb?
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.controls import wrong_labels
 
+# It does not: compare the second accuracy with that of the loop above.
 two = replace(preset.alternate, rounds=2)
 model = rs.learn_network(data, preset, seed=seed)
 network = rs.search_network(data, preset, seed=seed)

@@ -16,7 +16,7 @@
 #
 # **Before you start.** [Search and learning take turns](11_turns). **Takes** half a minute on two CPU cores.
 
-# %% tags=["hide-input"]
+# %% tags=["setup", "hide-input"]
 import importlib.util
 import subprocess
 import sys
@@ -26,8 +26,11 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
                    check=True)
 
-# %%
+# %% tags=["setup"]
+from IPython.display import Markdown
+
 import repsearch as rs
+from repsearch.reproduce.turn_claims import AUGMENTED, PLAIN, beside
 
 preset, seed = rs.presets.named(), 0
 print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
@@ -38,10 +41,8 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 #
 # The loop, and SGD in as many epochs with the same weight decay, not tuned, on digits:
 
-# %%
+# %% tags=["copyable"]
 from dataclasses import replace
-
-from IPython.display import Markdown
 
 from repsearch.reproduce.tables import markdown
 
@@ -77,13 +78,10 @@ Markdown(markdown(["training images", "loop", "SGD, not tuned"], rows)
 # The loop keeps the settings that it had with 500 images. SGD gets the best of six trials on CIFAR-10 and of four on MNIST, those that
 # did well with 500 images, on validation images of one seed, in as many epochs as the loop has in all:
 
-# %%
-from repsearch.reproduce.turn_claims import PLAIN, beside
-
+# %% tags=["copyable"]
 Markdown(beside(PLAIN))
 
-# %% mystnb={"figure": {"caption": "CIFAR-10, not augmented: points ahead of tuned SGD against training images, mean and 95 % interval over seeds. Below zero is behind."}, "image": {"alt": "Two lines of points ahead of SGD against the number of images, one for the loop and one for one shot."}}
-import numpy as np
+# %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10, not augmented: points ahead of tuned SGD against training images, mean and 95 % interval over seeds. Below zero is behind."}, "image": {"alt": "Two lines of points ahead of SGD against the number of images, one for the loop and one for one shot."}}
 from matplotlib import pyplot as plt
 
 from repsearch.reproduce.turn_claims import ahead
@@ -97,7 +95,9 @@ plt.show()
 # With four times as many photographs the loop gains much, and SGD more: they cannot be told apart, and the lead that the loop has with
 # 500 is not there. On MNIST it stays behind. A point is little where all are near the top, but not of the errors:
 
-# %%
+# %% tags=["copyable"]
+import numpy as np
+
 mnist = PLAIN[-1]
 loop, sgd = (100 - np.mean(list(values.values()))
              for values in (mnist.turned(), mnist.rivalled()))
@@ -121,9 +121,7 @@ print(f"MNIST: {loop:.1f} % wrong against {sgd:.1f}: "
 # best of four settings tried on validation images of one seed. SGD augments every batch anew, in as many epochs, the best of four trials.
 # So an image is seen in nine views here, and in as many as there are epochs there:
 
-# %%
-from repsearch.reproduce.turn_claims import AUGMENTED
-
+# %% tags=["copyable"]
 Markdown(beside([AUGMENTED]))
 
 # %% [markdown]
@@ -134,7 +132,7 @@ Markdown(beside([AUGMENTED]))
 #
 # Verdicts follow [these rules](../book/claims.md).
 
-# %% tags=["hide-input"]
+# %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
 titles = [row.title for row in (*PLAIN[1:], AUGMENTED)]
@@ -185,7 +183,7 @@ Markdown(table(("6",), where=lambda claim: any(
 # **1.** What does a loop cost, in forward passes of an image, and how many epochs of SGD is that? An epoch of SGD is three passes of
 # every image.
 
-# %% tags=["hide-cell"]
+# %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.records import read_records
 
 for images in ("cifar10-500", "cifar10"):

@@ -55,8 +55,8 @@ class Experiment:
                 if seed in seeds[: MAIN_SEEDS if variant in self.main else self.seeds]]
 
 
-MAIN_SEEDS = 8
-ALL_SEEDS = tuple(range(8))
+MAIN_SEEDS = 10
+ALL_SEEDS = tuple(range(10))
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
 MAIN = ("search-based", "slow-head", "sgd2", "sgd4", "untrained-body", "untrained-slow-head", "other", "class-means",
         "search-tuned", "sgd-tuned", "untrained-tuned", "class-means-tuned")

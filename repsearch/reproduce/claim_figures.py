@@ -30,11 +30,11 @@ def beside_the_paper(found: Sequence[Claim]) -> Figure:
     for claim, reported in chosen:
         groups[claim.what.rpartition(": ")[0]].append((claim, reported))
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(WIDTH, 0.42 * (len(chosen) + 1.2 * len(groups))))
+        figure, ax = plt.subplots(figsize=(WIDTH, 0.42 * (len(chosen) + 1.5 * len(groups))))
         place, places, names = 0.0, [], []
         for title, rows in groups.items():
-            place += 1.6
-            ax.text(0.01, place - 0.8, textwrap.fill(title, 72), transform=ax.get_yaxis_transform(), fontsize=9.5,
+            place += 1.9
+            ax.text(0.01, place - 0.95, textwrap.fill(title, 58), transform=ax.get_yaxis_transform(),
                     va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
             for claim, reported in rows:
                 _row(ax, claim, reported, place)
@@ -44,11 +44,11 @@ def beside_the_paper(found: Sequence[Claim]) -> Figure:
             place -= 0.6
         ax.axvline(0, color="#000000", linewidth=1)
         ax.set_yticks(places, names)
-        ax.set(ylim=(place + 0.1, 0.4), xlabel="difference in accuracy, points")
+        ax.set(ylim=(place + 0.1, 0.3), xlabel="difference in accuracy, points")
         ax.grid(axis="y", visible=False)
         ax.plot([], [], "D", markerfacecolor="none", color="#000000", label="paper")
         ax.plot([], [], "o-", color="#000000", label="here, mean and 95 % interval")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9.5, borderaxespad=0)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     return figure
 
 
@@ -59,4 +59,4 @@ def _row(ax: Axes, claim: Claim, reported: float, place: float) -> None:
     ax.plot([ours.low, ours.high], [place, place], color=colour, linewidth=2)
     ax.plot(ours.mean, place, "o", color=colour)
     ax.plot(reported, place, "D", markerfacecolor="none", color="#000000")
-    ax.annotate(verdict, (1.02, place), xycoords=ax.get_yaxis_transform(), va="center", fontsize=9.5)
+    ax.annotate(verdict, (1.02, place), xycoords=ax.get_yaxis_transform(), va="center")

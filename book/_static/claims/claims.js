@@ -44,9 +44,10 @@
   function strip(sections) {
     const lines = sections.map(({ section, claims }) => {
       const line = document.createElement("li");
-      const part = document.createElement("span");
+      const [part, signs] = [document.createElement("span"), document.createElement("div")];
       part.textContent = parts[section.id];
-      line.append(part, ...claims.filter(({ whose }) => whose === "paper").map(({ row, text, verdict }) => {
+      line.append(part, signs);
+      signs.append(...claims.filter(({ whose }) => whose === "paper").map(({ row, text, verdict }) => {
         const link = document.createElement("a");
         Object.assign(link, { href: `#${row.id}`, textContent: SIGNS[verdict], title: `${text}: ${verdict}` });
         link.setAttribute("aria-label", link.title);

@@ -137,14 +137,15 @@ records = [perturbation.run(setup, s) for s in range(3)]
 figure = figures.perturbation(records)
 
 # %% [markdown]
-# Top: the share of the perturbations that lower the cross-entropy, at the strength that gains most. Bottom: by how much the best of 32 lowers it, as a
-# share of what it was. Bands are the range over three seeds; network, images and noise all vary.
+# Top: the share of the perturbations that lower the cross-entropy, at the strength that gains most. Bottom: by how
+# much the best of 32 lowers it, as a share of what it was. Bands are the range over three seeds; network, images and
+# noise all vary.
 #
 # **Left, against dimension.** Solid orange: parameters that must serve 64 images. The best perturbation gains next to
 # nothing. Blue: activations gain much more. So far the paper is right. But the dotted orange line, our control, gains
 # more than either, in the larger space. For a single image, strong noise on the weights soon finds a network that says
-# the label, whatever it is shown. Neither of the two curves for one image falls over the widths we tried; only the one
-# for 64 images does, slowly. Dimension alone is not what holds random steps back.
+# the label, whatever it is shown. None of the three curves is shown to fall over the widths we tried; only the mean of
+# the one for 64 images is smaller at each width, slowly. Dimension alone is not what holds random steps back.
 #
 # **Right, against the images served.** This is what does. The more images one step must serve, the less it gains.
 # The blue line is level by construction: every image has its own activations.
@@ -170,8 +171,10 @@ Markdown(markdown(head, rows))
 # %% [markdown]
 # ## What the paper says, and what came out
 #
-# The verdicts follow [these rules](../book/claims.md). They are of the same experiment on photographs: CIFAR-10, wider networks
-# (`python -m repsearch reproduce perturbation`).
+# The verdicts follow [these rules](../book/claims.md). The last column but one says what decides: how far what the
+# claim says is above zero, on average over seeds, with a 95 % interval. "Within a point of SGD" at five points behind
+# would be *-4 points inside 1 point*, and fail. The claims are of the same experiment on photographs: CIFAR-10, wider
+# networks (`python -m repsearch reproduce perturbation`).
 
 # %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
@@ -217,9 +220,10 @@ Markdown(table(("2",)))
 #
 # ## Exercises
 #
-# **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces, for 64
-# images, at the strengths `0.03` and `0.3`. Which space gets further? (It uses `weights`, `H`, `sigma`, `x` and `y`,
-# made with the network above. The two spaces start from different losses, because normalising $H$ scales the logits.)
+# **1.** Take the best of some perturbations again and again: hill climbing. Do it for 15 rounds of 24 in both spaces,
+# for 64 images, at the strengths `0.03` and `0.3`. Which space gets further? (It uses `weights`, `H`, `sigma`, `x`
+# and `y`, made with the network above. The two spaces start from different losses, because normalising $H$ scales the
+# logits.)
 
 # %% tags=["copyable", "hide-cell"]
 def climb(

@@ -18,10 +18,12 @@
 # CPU cores. Section 3.1 and appendix A.1, A.2, A.4 of the paper {cite}`vegesna2025decoupling`; symbols are collected
 # under [Notation](../book/notation).
 #
-# **Which reading.** The paper does not say for what the mutation's noise is drawn, nor what smoothing acts on. Here, as in
-# the whole book where it names no other, noise is drawn once for each channel's map and smoothed alone. Of the readings
-# that were tried, it is the one that a network learns best from: on validation images, on average over seeds. The literal one, noise for every pixel and smoothing of the whole child, hardly searches at this
-# size, and a network is not shown to learn anything from it: [what matters](07_ablations) has the comparison, `rs.presets.paper(reading="literal")` the reading.
+# **Which reading.** The paper does not say for what the mutation's noise is drawn, nor what smoothing acts on. Here,
+# as in the whole book where it names no other, noise is drawn once for each channel's map and smoothed alone. Of the
+# four readings of these two that were tried, it is the one that a network learned best from: on validation images, on
+# average over seeds. The literal one, noise for every pixel and smoothing of the whole child, hardly searches at this
+# size, and a network is not shown to learn anything from it: [what matters](07_ablations) has the comparison,
+# `rs.presets.paper(reading="literal")` the reading.
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -118,9 +120,9 @@ print("fitness of the image's own activations: "
 # %% [markdown]
 # ## The operators, one by one
 #
-# Run the cells of this section in order: each draws from the same generators. The population of an image is one tensor,
-# `(images, candidates, channels, height, width)`. The first candidates are noisy copies of the *input*, sent through the
-# first block.
+# Run the cells of this section in order: each draws from the same generators. The population of an image is one
+# tensor, `(images, candidates, channels, height, width)`. The first candidates are noisy copies of the *input*, sent
+# through the first block.
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "One channel of the clean activation, and of four first candidates."}, "image": {"alt": "Five maps of one channel: the clean activation and four noisy candidates."}}
 from matplotlib import pyplot as plt
@@ -182,8 +184,9 @@ show([parents[0, p1], parents[0, p2], children[0, 0]],
 #    \varepsilon &\sim \mathcal N\big(0, (\alpha\,\sigma_{b,c})^2\big), \\
 #    \sigma_{b,c} &= \tfrac12\big(\operatorname{std} H_{p_1,c} + \operatorname{std} H_{p_2,c}\big) \end{aligned} $$
 #
-# A *refiner* gets little noise, an *explorer* more. The formula does not say whether every position has an $\varepsilon$ of
-# its own. Drawn once a map it moves the whole channel up or down; drawn for every pixel it makes it grainy:
+# A *refiner* gets little noise, an *explorer* more. The formula does not say whether every position has an
+# $\varepsilon$ of its own. Drawn once a map it moves the whole channel up or down; drawn for every pixel it makes it
+# grainy:
 
 # %% mystnb={"figure": {"caption": "The mean of two parents, and explorers of both readings: noise once a map, and for every pixel."}, "image": {"alt": "Three maps: the mean of two parents, the same shifted to another colour as a whole, and the same full of noise a pixel wide."}}
 # generations, alpha, boost and blur passes of block 0
@@ -204,10 +207,10 @@ print(f"a refiner's change has {change:.2f} standard deviations; "
 # %% [markdown]
 # ### Smooth
 #
-# A convolutional network can hardly learn to produce noise a pixel wide, so the paper blurs: a few passes of $3\times3$
-# average pooling. Pooling is linear and separable, so that $n$ passes are one small matrix on each axis,
-# $S^n H\,(S^n)^\top$. **Check:** it is what `F.avg_pool2d` does. The literal reading blurs the whole child, and with the
-# noise whatever the parents had that is fine; ours blurs the noise before it is added.
+# A convolutional network can hardly learn to produce noise a pixel wide, so the paper blurs: a few passes of
+# $3\times3$ average pooling. Pooling is linear and separable, so that $n$ passes are one small matrix on each axis,
+# $S^n H\,(S^n)^\top$. **Check:** it is what `F.avg_pool2d` does. The literal reading blurs the whole child, and with
+# the noise whatever the parents had that is fine; ours blurs the noise before it is added.
 
 # %% mystnb={"figure": {"caption": "Literal: an explorer with noise a pixel, before and after smoothing. Ours: noise once a map, smoothed, then added to the mean."}, "image": {"alt": "Three maps: an explorer full of noise a pixel wide; the same after smoothing, without detail; and an explorer of our reading, with all its parents' detail, shifted as a whole but less at the border."}}
 smoothed = op.smooth(explorers["pixel"], row.blur)
@@ -223,8 +226,8 @@ titles = ["explorer: a pixel", f"{row.blur} passes later", "ours"]
 show([explorers["pixel"][0, 0], smoothed[0, 0], ours[0, 0]], titles)
 
 # %% [markdown]
-# Look at the border. Zeros beyond it are averaged in, so whatever is smoothed fades there towards 0, which is white. Noise
-# drawn once a map has nothing else to blur: what smoothing adds to it is this frame.
+# Look at the border. Zeros beyond it are averaged in, so whatever is smoothed fades there towards 0, which is white.
+# Noise drawn once a map has nothing else to blur: what smoothing adds to it is this frame.
 #
 # ### Normalise
 #
@@ -303,9 +306,9 @@ Markdown(markdown(["24 images, 3 seeds", "before", "after"], rows))
 
 # %% [markdown]
 # Cross-entropy of the best candidate, averaged over the images; the bands are the range over three seeds. It falls at
-# every layer and never rises within one. Between blocks it jumps, because what the best of one layer becomes in the next
-# is normalised there, and that scales the logits. (The convolutions are the identity: a block only pools, normalises
-# and bends.)
+# every layer and never rises within one. Between blocks it jumps, because what the best of one layer becomes in the
+# next is normalised there, and that scales the logits. (The convolutions are the identity: a block only pools,
+# normalises and bends.)
 #
 # Now look at the probability of the label before and after, and at what the targets look like.
 
@@ -328,8 +331,8 @@ figure = figures.target_maps(
 )
 
 # %% [markdown]
-# A target still shows its image: children keep what their parents had, and noise that is smoothed alone moves a channel as a
-# whole. How often has a child overtaken the first copies, rather than one of these staying the best?
+# A target still shows its image: children keep what their parents had, and noise that is smoothed alone moves a
+# channel as a whole. How often has a child overtaken the first copies, rather than one of these staying the best?
 
 # %%
 for name in targets.layers:
@@ -338,7 +341,8 @@ for name in targets.layers:
     print(f"{name:<8}a child is the best for {overtaken:.0%} of the images")
 
 # %% [markdown]
-# Nearly always. Whether a network can learn to produce such maps is the question of [the chapter on learning](04_learning).
+# Nearly always. Whether a network can learn to produce such maps is the question of [the chapter on
+# learning](04_learning).
 #
 # ## What depends on what
 #
@@ -381,16 +385,16 @@ for reading in readings:
     print(f"{reading!s:<42}{'  '.join(ends)}")
 
 # %% [markdown]
-# Eight images and one seed cannot rank the readings, but where the whole child is smoothed the cross-entropy stays high. The
-# children then carry a handicap: each generation blurs them again, and the first copies are not blurred at all. At block 2,
-# where a map has $3\times3$ positions, one pass takes away most of what was there. Noise for every pixel, smoothed alone,
-# gets lowest of all. But fitness is not all that counts, for a network has to learn the result, and
-# [it learns less from those targets](07_ablations) than from the default's.
+# Eight images and one seed cannot rank the readings, but where the whole child is smoothed the cross-entropy stays
+# high. The children then carry a handicap: each generation blurs them again, and the first copies are not blurred at
+# all. At block 2, where a map has $3\times3$ positions, one pass takes away most of what was there. Noise for every
+# pixel, smoothed alone, gets lowest of all. But fitness is not all that counts, for a network has to learn the
+# result, and [it learns less from those targets](07_ablations) than from the default's.
 #
 # ## What the paper says, and what came out
 #
-# The verdicts follow [these rules](../book/claims.md), for more images and three data sets. What each part of the search
-# is worth to the network that learns is in [the ablations](07_ablations).
+# The verdicts follow [these rules](../book/claims.md), for more images and three data sets. What each part of the
+# search is worth to the network that learns is in [the ablations](07_ablations).
 
 # %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
@@ -399,9 +403,13 @@ Markdown(table(
     ("3.1",), where=lambda claim: "ablations" not in claim.experiment))
 
 # %% [markdown]
+# One row deserves a second look. Parents are counted as one would count species: ten equal ones are one, ten that
+# have nothing in common are ten. In the end there is hardly more than one, with explorers or without. So late in a
+# search the mean of two parents is nearly either of them, and mutation does the work.
+#
 # **Summary.** A candidate is an activation, its fitness the log-probability of the label after the rest of an untrained
-# network. Crossover averages, mutation follows each channel's spread, smoothing takes out what is a pixel wide,
-# normalisation keeps children in range. No gradient was computed.
+# network. Crossover averages, mutation follows each channel's spread, smoothing takes out what is a pixel wide, where
+# noise has any of that, normalisation keeps children in range. No gradient was computed.
 #
 # ## Questions
 #
@@ -412,8 +420,8 @@ Markdown(table(
 # that alone lowers the cross-entropy. Noise follows the spread of the parents, so what has widened can widen
 # further: [without normalisation](07_ablations) the targets are many times as large. With mean and variance fixed,
 # a candidate can win by its pattern and not by its size, and the targets have a scale that the learning rate can be
-# set for. The paper calls it crucial for the search to converge, which fails here; whether the learning needs it is
-# undecided.
+# set for. The paper calls it crucial for the search to converge, which fails here. At the default's rate the network
+# learns less without it; whether it needs it at a rate of its own is undecided.
 #
 # </details>
 #
@@ -456,8 +464,8 @@ for noise in (0.03, 0.3, 1.0):
           f"at the end {ends.cross_entropy('block0')[:, -1].mean():.2f}")
 
 # %% [markdown]
-# **2.** The operators also take a wrong label. Search targets for the label "3" on images that show something else. Does the
-# search notice?
+# **2.** The operators also take a wrong label. Search targets for the label "3" on images that show something else.
+# Does the search notice?
 
 # %% tags=["copyable", "hide-cell"]
 few = data.train[data.train.labels != 3][:8]

@@ -73,7 +73,7 @@ for name in ("child", "noise"):
 figure = figures.figure2(live["child"])
 plt.show()
 
-# %% mystnb={"figure": {"caption": "The same, smoothing the noise alone."}, "image": {"alt": "Two panels: the curves of blocks 0 and 1 fall far lower than before, that of block 2 hardly."}}
+# %% mystnb={"figure": {"caption": "The same, smoothing the noise alone."}, "image": {"alt": "Two panels: the curves of all three blocks fall far lower than before."}}
 figure = figures.figure2(live["noise"])
 plt.show()
 
@@ -137,12 +137,14 @@ Markdown(f"{table}\n\nCIFAR-100, {settings['images']} images, "
          f"chance is {torch.tensor(100.0).log():.2f}.")
 
 # %% [markdown]
-# Is the lead of a larger population there before evolution, as the better luck of more first candidates? With the whole
-# child smoothed, all of it is. With a draw a map, the library's default, all of it is at block 0, and evolution is not shown
-# to add to it at block 1. With a draw a pixel, smoothed alone, evolution adds to it.
+# Is the lead of a larger population there before evolution, as the better luck of more first candidates? With the
+# whole child smoothed, evolution is not shown to add to it at any block. With a draw a map, the library's default,
+# all of it is luck at block 0, at block 1 evolution is not shown to add to it, and at block 2 it adds. With a draw a
+# pixel, smoothed alone, evolution adds to it at every block.
 #
-# Evolution itself removes several times as much in the last two readings as with the whole child smoothed. Block 2 ends
-# lowest in two of the three readings; with a draw a pixel, smoothed alone, block 0 does. At the paper's own sizes?
+# Evolution itself removes several times as much in the last two readings as with the whole child smoothed. Block 2
+# ends lowest in two of the three readings; with a draw a pixel, smoothed alone, block 0 does, though with most
+# candidates its lead over block 2 is not sure. At the paper's own sizes?
 
 # %%
 paper = {name: read_records(f"fig2-cifar100-paper-{name}-*")
@@ -157,8 +159,9 @@ Markdown(f"{table}\n\nCIFAR-100, {settings['width']} channels, "
          f"{len(paper['child'])} seeds; nats.")
 
 # %% [markdown]
-# At these sizes evolution removes far more in every reading, and nearly everything where the noise alone is smoothed. There a
-# larger population gains far more than its luck, too: what the small size showed of the population does not carry over.
+# At these sizes evolution removes far more in every reading, and nearly everything where the noise alone is smoothed,
+# but for block 0 with a draw a map. In these two readings a larger population gains more than its luck, too, at every
+# block: what the small size showed of a draw a map does not carry over. With the whole child smoothed that is open.
 
 # %% [markdown]
 # ## How many different solutions are there?
@@ -180,9 +183,9 @@ print(f"eight orthogonal: {orthogonal:.2f}, eight copies: {copies:.2f}")
 Markdown(code(measure.cosine_gram, measure.collision_entropy))
 
 # %% [markdown]
-# A number like this means little alone. Beside it stands the same number for the best candidates of as many *unrelated*
-# images: that is as different as solutions get. Mind what the number does not say: for normalised maps it depends only on
-# how similar the solutions are on average, so that random differences count as much as structure.
+# A number like this means little alone. Beside it stands the same number for the best candidates of as many
+# *unrelated* images: that is as different as solutions get. Mind what the number does not say: for normalised maps it
+# depends only on how similar the solutions are on average, so that random differences count as much as structure.
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "Digits, smoothing the noise alone: effective number of solutions against independent runs, beside unrelated images. Bands: range over 3 seeds."}, "image": {"alt": "Three panels, one a block; the number grows with runs, and stays below that of unrelated images."}}
 from repsearch.config import as_dict
@@ -196,8 +199,9 @@ figure = figures.figure3(small)
 plt.show()
 
 # %% [markdown]
-# The same for CIFAR-100 (`python -m repsearch reproduce fig3`). A book-size search seldom makes one of a hundred labels
-# more probable than all others together, so this one is twice as long, in a network twice as wide.
+# The same for CIFAR-100 (`python -m repsearch reproduce fig3`). At its first blocks a book-size search seldom makes
+# one of a hundred labels more probable than all others together, so this one is twice as long, in a network twice as
+# wide.
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-100, smoothing the noise alone."}, "image": {"alt": "Three panels, one a block: the number against independent runs, for one image and for unrelated images."}}
 figure = figures.figure3(read_records("fig3-cifar100-book-noise-*"))
@@ -237,9 +241,9 @@ from repsearch.reproduce.page import table
 Markdown(table(("3.2",)))
 
 # %% [markdown]
-# **Summary.** More search finds better activations, along both axes. How much of that is evolution depends on one
-# detail the paper does not settle. An image has more than one solution; by this number, which counts random differences, too,
-# still far fewer different ones than runs.
+# **Summary.** More search finds better activations, along both axes. How much of that is evolution depends on what
+# the paper does not settle: what is smoothed, and whether noise is drawn for a pixel or a map. An image has more than
+# one solution; by this number, which counts random differences, too, still far fewer different ones than runs.
 #
 # ## Questions
 #
@@ -275,8 +279,8 @@ Markdown(table(("3.2",)))
 #
 # ## Exercises
 #
-# **1.** Is a search better spent on half the candidates for twice the generations? Try it at block 0, with noise a pixel,
-# smoothed alone.
+# **1.** Is a search better spent on half the candidates for twice the generations? Try it at block 0, with noise a
+# pixel, smoothed alone.
 
 # %% tags=["copyable", "hide-cell"]
 for times in (1, 2):
@@ -302,8 +306,8 @@ print(f"{measure.effective_number(pairs):.2f}, "
       f"8 / (1 + 7 / 4) = {8 / 2.75:.2f}")
 
 # %% [markdown]
-# **3.** The runs of one image start from different noisy copies. Do the solutions differ because of that, or because evolution drifts apart?
-# Compare the effective number of the best first candidates with that of the solutions.
+# **3.** The runs of one image start from different noisy copies. Do the solutions differ because of that, or because
+# evolution drifts apart? Compare the effective number of the best first candidates with that of the solutions.
 
 # %% tags=["copyable", "hide-cell"]
 network = rs.search_network(data, preset)

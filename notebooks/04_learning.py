@@ -11,16 +11,17 @@
 # %% [markdown]
 # # Learning: regressing to what was found
 #
-# **What you will see.** The activations that a search found, one a training image and block, become the regression targets of
-# another network. Its convolutions never see a classification gradient. You will train it, check that claim, and
-# compare it with the same network trained by SGD on the labels.
+# **What you will see.** The activations that a search found, one a training image and block, become the regression
+# targets of another network. Its convolutions never see a classification gradient. You will train it, check that
+# claim, and compare it with the same network trained by SGD on the labels.
 #
 # **Before you start.** [Search](02_search) makes the targets. **Takes** a minute on two CPU cores. Sections 4.1 and
 # 4.2 and appendix A.3 of the paper {cite}`vegesna2025decoupling`.
 
-# **Which reading.** The targets are those of [the reading chosen on validation images](02_search), not the literal one: noise
-# once for each channel's map, smoothed alone. A trained network's BatchNorm uses running statistics at test time, so that an image is
-# predicted alone as it is in a batch; the paper's uses the statistics of the batch. The tables below say which they have.
+# **Which reading.** The targets are those of [the reading chosen on validation images](02_search), not the literal
+# one: noise once for each channel's map, smoothed alone. A trained network's BatchNorm uses running statistics at
+# test time, so that an image is predicted alone as it is in a batch; the paper's uses the statistics of the batch.
+# The tables below say which they have.
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -109,8 +110,8 @@ Markdown(code(objective_parts, objective))
 
 # %% [markdown]
 # We read the squared norm as a mean over a layer's elements, so that layers of different sizes count alike;
-# `squares="sum"` is the literal formula. Where a block is skipped, $L-1$ still counts it; `averaged="kept blocks"` divides by
-# the number of blocks that have a target, which is a larger step for each.
+# `squares="sum"` is the literal formula. Where a block is skipped, $L-1$ still counts it; `averaged="kept blocks"`
+# divides by the number of blocks that have a target, which is a larger step for each.
 #
 # **Check: the stop-gradient.** The KL term must send nothing into the body.
 
@@ -126,8 +127,9 @@ print(f"body: {len(in_body)} parameters with a gradient; "
       f"head: {model.head[1].weight.grad.norm():.3f}")
 
 # %% [markdown]
-# **What lambda does.** No parameter feels both terms. Under plain SGD, $\lambda$ therefore only multiplies the learning
-# rate of the head. **Check:** the head's gradient for $\lambda$ and $2\lambda$.
+# **What lambda does.** No parameter feels both terms. Under SGD, with momentum or without, $\lambda$ therefore only
+# multiplies the learning rate of the head (but not its weight decay, where there is any). A "slower head" in the
+# tables below is a smaller $\lambda$. **Check:** the head's gradient for $\lambda$ and $2\lambda$.
 
 # %% tags=["copyable"]
 model = rs.learn_network(data, preset, seed=seed)
@@ -147,8 +149,8 @@ for weight in (0.03, 0.06):
 #
 # The rival is the same network, from the same initial weights, trained on the labels with cross-entropy in the same
 # loop: as many epochs, the same fixed batches, the same choice of the best epoch on validation images. Its learning
-# rate is its own. A third network keeps its *untrained* body, and its head learns from the same targets: it says how much of
-# the result is the body's.
+# rate is its own. A third network keeps its *untrained* body, and its head learns from the same targets: it says how
+# much of the result is the body's.
 
 # %% tags=["copyable"]
 searched, rival, untrained = (
@@ -170,9 +172,9 @@ figure = figures.learning_curves([{"validation_accuracy": {
 plt.show()
 
 # %% [markdown]
-# All three classify images they have not seen, and no classification gradient reached the body of the search-based one. It
-# is above the untrained body and below SGD. One run proves little, so look at the table further down. First: what did the
-# regression reach?
+# All three classify images they have not seen, and no classification gradient reached the body of the search-based
+# one. It is above the untrained body and below SGD. One run proves little, so look at the table further down. First:
+# what did the regression reach?
 
 # %%
 for name, losses in history.parts.items():
@@ -180,8 +182,8 @@ for name, losses in history.parts.items():
           f"{losses[-1]:.2f} in the last")
 
 # %% [markdown]
-# How small is small? A network that always gave the mean target would be left with the targets' variance. The regression
-# gets lower than that on training images, but stays far from 0:
+# How small is small? A network that always gave the mean target would be left with the targets' variance. The
+# regression gets lower than that on training images, but stays far from 0:
 
 # %% tags=["copyable"]
 for name in targets.layers[:-1]:
@@ -190,11 +192,11 @@ for name in targets.layers[:-1]:
 # %% [markdown]
 # ## The control that matters
 #
-# Why does a network with *untrained* blocks classify at all? Random features are features, and ours even start as twins of
-# the searched network: the same whitening, the same near-identity convolutions. Regression has taught the body
-# something only if it beats that. A second control replaces each image's targets by the mean of its
-# class: it says whether a search for every single image finds more than the label does. Three seeds, half the images;
-# every seed takes other images, another network and another search.
+# Why does a network with *untrained* blocks classify at all? Random features are features, and ours even start as
+# twins of the searched network: the same whitening, the same near-identity convolutions. Regression has taught the
+# body something only if it beats that. A second control replaces each image's targets by the mean of its class: it
+# says whether a search for every single image finds more than the label does. Three seeds, half the images; every
+# seed takes other images, another network and another search.
 
 # %% tags=["copyable"]
 from repsearch.reproduce.runs import Run
@@ -209,15 +211,16 @@ live = [
 Markdown(of_variants(live, names, [TEST]) + "\n\nDigits, 3 seeds.")
 
 # %% [markdown]
-# Own targets do better than an untrained body, and class means better still; but with so few digits, look at the spread of
-# the seeds. The question needs real images, and more of them.
+# Own targets do better than an untrained body here; that class means do better still is not shown with so few digits
+# and seeds. The question needs real images, and more of them.
 #
 # ## Table 1: without augmentation
 #
-# MNIST, CIFAR-10 and CIFAR-100 at the book preset (`python -m repsearch reproduce table1`). Both trainings are tried with 2,
-# 4 and 6 convolutions a block, as SGD is in the paper. The paper names no weight decay, so the first rows have none. A
-# practitioner would use it, so the last rows do, with depth, rates and decay chosen on validation images of CIFAR-10,
-# from as many trials for either side. Each seed takes other training images, and test images that no other seed has.
+# MNIST, CIFAR-10 and CIFAR-100 at the book preset (`python -m repsearch reproduce table1`). Both trainings are tried
+# with 2, 4 and 6 convolutions a block, as SGD is in the paper. The paper names no weight decay, so the first rows
+# have none. A practitioner would use it, so the last rows do, with depth, rates and decay chosen on validation images
+# of CIFAR-10, from as many trials for either side. Each seed takes other training images, and test images that no
+# other seed has.
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10, no augmentation: test accuracy. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy: search-based training and SGD at three depths, controls, and all of them tuned with weight decay."}}
 figure = figures.scores(book["cifar10"], tuple(TABLE1))
@@ -248,8 +251,8 @@ Markdown(markdown(["test accuracy, %", *NAMES.values(), "seeds"], rows)
          + "\n".join(f"- {images_of(key)}." for key in NAMES))
 
 # %% [markdown]
-# A mean with its deviation does not say whether two rows differ. Here is how far each is from search-based training, seed by
-# seed; an interval that leaves out zero is bold.
+# A mean with its deviation does not say whether two rows differ. Here is how far each is from search-based training,
+# seed by seed; an interval that leaves out zero is bold.
 
 # %% tags=["copyable"]
 beside = ("untrained-body", "untrained-slow-head", "other", "class-means",
@@ -260,30 +263,31 @@ Markdown("\n\n".join(
     for key, title in NAMES.items()))
 
 # %% [markdown]
-# A body that regresses to the targets of *other* images does worse than one that is left untrained. A body that regresses to
-# its *own* targets does better than either on MNIST and CIFAR-10, with tuned settings, too. On CIFAR-100, where the
-# search brings [far fewer images to their labels](../book/claims.md), no gain over an untrained body is sure. So regression
-# alone, without a classification gradient, teaches a body something where the search gets far enough.
+# A body that regresses to the targets of *other* images does worse than one that is left untrained. A body that
+# regresses to its *own* targets does better than either on MNIST and CIFAR-10, and with tuned settings better than
+# the untrained one. On CIFAR-100, where the search brings [far fewer images to their labels](../book/claims.md), no
+# gain is sure over an untrained body in the same settings, nor over the one that did best on validation images. So
+# regression alone, without a classification gradient, teaches a body something where the search gets far enough.
 #
-# It stays behind SGD, by more than in the paper. With settings chosen for either, weight decay among them, it is less far behind
-# on MNIST and further behind on photographs.
+# It stays behind SGD, by more than in the paper. With settings chosen for either, weight decay among them, it is less
+# far behind on MNIST and further behind on photographs.
 #
 # ## Class means: the label is enough
 #
-# What would a network learn from the label alone, if every layer were told? Take the same targets and replace each by the mean
-# of its class. No image has a target of its own then, and still no classification gradient reaches the body:
+# What would a network learn from the label alone, if every layer were told? Take the same targets and replace each by
+# the mean of its class. No image has a target of its own then, and still no classification gradient reaches the body:
 
 # %% tags=["copyable", "hide-input"]
 Markdown(table(("4.1", "4.3"), where=lambda claim: (
     "class means" in claim.what.lower() or "label:" in claim.what)))
 
 # %% [markdown]
-# On MNIST and CIFAR-10 class means teach more than own targets. On MNIST they come within a point of tuned SGD, on CIFAR-10 they
-# stay behind it. On CIFAR-100,
-# with a hundred classes of twenty images each, they are worse than own targets, and with the tuned settings far worse; but
-# neither, in the first settings, is shown to teach more there than an untrained body has. So where classes have many images,
-# what a search finds beyond the label is of little use to this network, and perhaps noise.
-# What the means owe to the searched network, and what any fixed pattern a class would do, is not tried here.
+# On MNIST and CIFAR-10 class means teach more than own targets. On MNIST they come within a point of tuned SGD, on
+# CIFAR-10 they stay behind it. On CIFAR-100, with a hundred classes of twenty images each, they are worse than own
+# targets, and with the tuned settings far worse; but neither, in the first settings, is shown to teach more there
+# than an untrained body has. So where classes have many images, what a search finds beyond the label is of little use
+# to this network, and perhaps noise. What the means owe to the searched network, and what any fixed pattern a class
+# would do, is not tried here.
 #
 # ## Table 2: with augmentation
 #
@@ -312,19 +316,20 @@ Markdown("\n\n".join(
     for key in ("cifar10", "cifar100")))
 
 # %% [markdown]
-# *Skip block 0* divides the sum of the two errors that are left by the number of all blocks, as the formula's $1/(L-1)$ has
-# it; *averaged over kept blocks* divides by two, which gives each of them one and a half times the step.
+# *Skip block 0* divides the sum of the two errors that are left by the number of all blocks, as the formula's
+# $1/(L-1)$ has it; *averaged over kept blocks* divides by two, which gives each of them one and a half times the
+# step.
 #
-# On CIFAR-10 the paper's order holds: without a target on block 0 the network does better. On CIFAR-100 that is open. Augmentation
-# helps SGD more than search-based training with all its targets, so that the gap widens, as it does in the paper; perhaps because
-# one target serves all variants of an image.
+# On CIFAR-10 the paper's order holds: without a target on block 0 the network does better. On CIFAR-100 that is open.
+# Without weight decay augmentation helps SGD more than search-based training with all its targets, so that the gap
+# widens, as it does in the paper; perhaps because one target serves all variants of an image.
 #
 # ## Were the rivals treated alike?
 #
-# Each side has as many trials: three rates at 2 and at 4 convolutions a block and one at 6, without and with weight decay, and
-# two more values of that beside the best. Rates differ: SGD's reach higher, as its best did. They ran on CIFAR-10 with one seed,
-# judged on 4,000 validation images (`python -m repsearch reproduce tuning`). The untrained body has every rate of the head that
-# search-based training has, and more.
+# Each side has as many trials: three rates at 2 and at 4 convolutions a block and one at 6, without and with weight
+# decay, and two more values of that beside the best. Rates differ: SGD's reach higher, as its best did. They ran on
+# CIFAR-10 with one seed, judged on 4,000 validation images (`python -m repsearch reproduce tuning`). The untrained
+# body has every rate of the head that search-based training has, and more.
 
 # %% tags=["copyable"]
 from repsearch.reproduce.tables import VALIDATION
@@ -345,9 +350,10 @@ Markdown(markdown(["the four best of each; trials: "
                    VALIDATION.title], rows))
 
 # %% [markdown]
-# Both sides do best with two convolutions a block and with weight decay, which gains about as much for either. One seed
-# chose, so that the second of each may be as good; and what was chosen on CIFAR-10 is used on the other data sets, too. The
-# untrained body is best with a slow head and weight decay; the tuned rows are compared with that.
+# Both sides do best with two convolutions a block and with weight decay. One seed chose, so that the second of each
+# may be as good; and what was chosen on CIFAR-10 is used on the other data sets, too. Over all seeds, on test images,
+# the chosen settings gain SGD more on photographs, and search-based training more on MNIST. The untrained body is
+# best with a slow head and weight decay; the tuned rows are compared with that.
 #
 # ## Why does it stay behind?
 #
@@ -372,10 +378,10 @@ Markdown(markdown(head, rows)
          f"{chance[0]:.1f} % with 10 classes and {chance[1]:.1f} % with 100.")
 
 # %% [markdown]
-# At the first two blocks most of the variance lies within the classes. Part of it is the image, which the network sees
-# and can learn. The rest is the draw of the search, which it cannot learn, only average out. If that is what holds it back,
-# then averaging several searches of an image should help, and so should more images. [The ablations](07_ablations) try the
-# first. The second is here:
+# At the first two blocks most of the variance lies within the classes. Part of it is the image, which the network
+# sees and can learn. The rest is the draw of the search, which it cannot learn, only average out. If that is what
+# holds it back, then averaging several searches of an image should help, and so should more images. [The
+# ablations](07_ablations) try the first. The second is here:
 
 # %% tags=["copyable"]
 from repsearch.reproduce.seeds import FEW
@@ -393,9 +399,10 @@ Markdown(markdown(["CIFAR-10, test accuracy, %", "search-based",
                    "SGD, 2 convolutions", "behind"], rows))
 
 # %% [markdown]
-# SGD is less far ahead with few images, even in as many steps: the gap grows with the images. It should shrink, if noise that
-# more images average out were all. What else it is, we do not know: class means, made of the same searches, do better, so the
-# searched network alone does not set the bound.
+# SGD is less far ahead with few images, even in as many steps: the gap grows with the images. If noise in the targets
+# were the only cause, more images would average it out, and the gap would shrink. So something else is at work. What
+# it is, we do not know: class means, made of the same searches, do better, so the searched network alone does not set
+# the bound.
 #
 # ## What the paper says, and what came out
 #
@@ -405,10 +412,11 @@ Markdown(markdown(["CIFAR-10, test accuracy, %", "search-based",
 Markdown(table(("4.1", "4.2", "4.3")))
 
 # %% [markdown]
-# **Summary.** Targets are searched once and cached. The body regresses to them, the head to the searched distribution,
-# and a stop-gradient keeps the two apart. On MNIST and CIFAR-10 regression to its own targets teaches a body what an untrained one,
-# or one with others' targets, cannot do: the method works without a classification gradient. It trails SGD. Where classes have
-# many images, the means of each class's targets, which need no gradient of a classification either, come closer.
+# **Summary.** Targets are searched once and cached. The body regresses to them, the head to the searched
+# distribution, and a stop-gradient keeps the two apart. On MNIST and CIFAR-10 regression to its own targets teaches a
+# body what an untrained one, or one with others' targets, cannot do: the method works without a classification
+# gradient. It trails SGD. Where classes have many images, the means of each class's targets, which need no gradient
+# of a classification either, come closer.
 #
 # ## Questions
 #
@@ -429,16 +437,16 @@ Markdown(table(("4.1", "4.2", "4.3")))
 # No, for the means are made of searched targets, and whether any fixed pattern a class would do as well is not
 # tried. It shows that what search finds for an image beyond its label is of little use to this network there: the
 # claim that own targets say more than the label fails. On CIFAR-100, where a class has few images, it holds, though a
-# body with its own targets is not shown to beat an untrained one there.
+# body with its own targets is not shown to beat the best untrained one there.
 #
 # </details>
 #
 # <details><summary>What would convince you that the method works at the paper's size?</summary>
 #
 # A run on all images at that size, with several seeds, in which search-based training is surely above an untrained
-# body and above others' targets, and comes as close to SGD as the paper says when both are tuned alike. To show
-# that it pays to search for every image, it must beat class means as well. At our size the controls are beaten on
-# MNIST and CIFAR-10, and class means on CIFAR-100 alone, where an untrained body is not shown to be beaten. It comes
+# body and above others' targets, and comes as close to SGD as the paper says when both are tuned alike. To show that
+# it pays to search for every image, it must beat class means as well. At our size the controls are beaten on MNIST
+# and CIFAR-10, and class means on CIFAR-100 alone, where the best untrained body is not shown to be beaten. It comes
 # within a point of SGD on none, with weight decay or without, and on CIFAR-10 the gap grows with the images, so small
 # runs cannot stand in for that one.
 #

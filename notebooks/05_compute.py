@@ -130,16 +130,17 @@ Markdown("\n\n".join(
     for key, records in controls.items()))
 
 # %% [markdown]
-# The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are less so. More
-# generations teach more up to the base, and on CIFAR-10, barely, beyond it. Of more candidates no gain is sure; on CIFAR-100 one
-# of half a point is ruled out. Whether there is anything to gain on CIFAR-100, with five images a class, the untrained body says:
+# The lower panels are clear: more search fits better on both axes, and less and less so. The upper ones are less so.
+# More generations teach more up to the base, and on CIFAR-10, by less than a point on average, beyond it. Of more
+# candidates no gain is sure on these validation images; on CIFAR-100 one of half a point is ruled out. Whether there
+# is anything to gain on CIFAR-100, with five images a class, the untrained body says:
 
 # %% tags=["copyable"]
 Markdown(against(controls["cifar100"], names, "untrained-body", VALIDATION))
 
 # %% [markdown]
-# The base is not shown to be better than it. With few generations the network is worse, and the one search that is surely better,
-# by little, has fewer candidates than the base. (Shares of variance look high there: with so few images a class, a fifth would be
+# The base is not shown to be better than it. With few generations the network is surely worse; with twice as many it is
+# surely better, by little. (Shares of variance look high there: with so few images a class, a fifth would be
 # there if targets knew nothing of it.)
 #
 # ## What the paper says, and what came out
@@ -152,10 +153,10 @@ from repsearch.reproduce.page import table
 Markdown(table(("4.4",)))
 
 # %% [markdown]
-# **Summary.** More search fits better, with falling returns. With more generations a network learns more, most of it up to the
-# base; beyond that a gain is sure on CIFAR-10 alone, and small. With more candidates no gain is sure, and on CIFAR-100 none that
-# matters is left. Whether accuracy saturates, as in the paper, is open. And fit is not all: [the ablations](07_ablations) show a
-# search that fits far better and teaches less.
+# **Summary.** More search fits better, with falling returns. With more generations a network learns more, most of it
+# up to the base; beyond that a gain is sure on CIFAR-10 alone, and small. With more candidates no gain is sure, and
+# on CIFAR-100 none that matters is left. Whether accuracy saturates, as in the paper, is open. And fit is not all:
+# [the ablations](07_ablations) show a search that fits far better and teaches less.
 #
 # ## Questions
 #
@@ -173,8 +174,9 @@ Markdown(table(("4.4",)))
 #
 # No. An interval that contains zero shows no effect, and does not show that there is none. To saturate is to rise
 # first, then to rise less, and not to fall, and with the population not even the first rise is sure; on CIFAR-100 the
-# interval even leaves out a rise of half a point. There the base is not shown to be better than an untrained body, so
-# there is hardly a gain that could level off. Whether accuracy saturates is undecided.
+# interval from a quarter to twice leaves out a rise of half a point, if only just. There the base is not shown to be
+# better than an untrained body, so there is hardly a gain that could level off. Whether accuracy saturates is
+# undecided.
 #
 # </details>
 #
@@ -183,14 +185,14 @@ Markdown(table(("4.4",)))
 # The accuracy of the networks that learned, compared seed by seed, that rises from one amount of search to the
 # next, all of it above an untrained body. It should also rise by more than the same compute spent on a longer
 # training, or on more images. A lower cross-entropy of the search would not do. At our size the sure gains are those
-# of more generations: over a quarter of them, and on CIFAR-10, barely, of twice as many over the base's.
+# of more generations: over a quarter of them, and on CIFAR-10, by less, of twice as many over the base's.
 #
 # </details>
 #
 # ## Exercises
 #
-# **1.** A search twice as long, or a population twice as large, cost the same. Which of the two pays more here? Compare the seeds
-# one by one.
+# **1.** A search twice as long, or a population twice as large, cost the same. Which of the two pays more here?
+# Compare the seeds one by one.
 
 # %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.tables import differences, of_variant
@@ -203,8 +205,8 @@ for key, records in book.items():
           f"seed by seed: {gained}")
 
 # %% [markdown]
-# **2.** Which number of the targets goes with accuracy: the cross-entropy that search reached, or the share of variance between
-# classes? Take the correlation over these variants on CIFAR-10, each a mean over seeds.
+# **2.** Which number of the targets goes with accuracy: the cross-entropy that search reached, or the share of
+# variance between classes? Take the correlation over these variants on CIFAR-10, each a mean over seeds.
 
 # %% tags=["copyable", "hide-cell"]
 from statistics import mean
@@ -223,8 +225,8 @@ for title, values in (("cross-entropy of block 0", loss),
 # Over so few variants either number is a hint.
 
 # %% [markdown]
-# **3.** Is the best search for the *search* also the best for *learning*? On the digits, compare a quarter of the generations with
-# twice as many: fit, and accuracy.
+# **3.** Is the best search for the *search* also the best for *learning*? On the digits, compare a quarter of the
+# generations with twice as many: fit, and accuracy.
 
 # %% tags=["copyable", "hide-cell"]
 for name in ("generations-x0.25", "generations-x2"):

@@ -15,8 +15,8 @@
 # reach similar accuracies in different ways. You will follow both through training: how close they come to the
 # searched targets, and how alike they represent images of one class and of different classes.
 #
-# **Before you start.** [Learning](04_learning). **Takes** half a minute on two CPU cores. Section 4.5 and appendix B of the
-# paper {cite}`vegesna2025decoupling`, Figures 5 to 7.
+# **Before you start.** [Learning](04_learning). **Takes** half a minute on two CPU cores. Section 4.5 and appendix B
+# of the paper {cite}`vegesna2025decoupling`, Figures 5 to 7.
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -58,9 +58,10 @@ print(f"preset {preset.name} ({preset.data}), seeds {seeds}, device cpu; "
 # Validation images have no targets of their own: nothing was searched for them. So we search some, *with their labels*,
 # only to measure. They are not used in training.
 #
-# Beside search-based training and SGD stands a control: a network that regresses to the targets *of other images*, which
-# say nothing about the image. The untrained network is where all three start. It is closer to the targets than unrelated maps
-# are: it begins as a twin of the network that was searched, and a search starts from that network's activations.
+# Beside search-based training and SGD stands a control: a network that regresses to the targets *of other images*,
+# which say nothing about the image. The untrained network is where all three start. It is closer to the targets than
+# unrelated maps are: it begins as a twin of the network that was searched, and a search starts from that network's
+# activations.
 #
 # The records of the three at the book preset come with the library; they are read here, for later:
 
@@ -99,8 +100,9 @@ figure = figures.figure5(live)
 plt.show()
 
 # %% [markdown]
-# Follow the blue line: regression brings unseen digits closer to their own targets, and far less to those of others (dotted).
-# SGD does not, and a body that regresses to others' targets does not either.
+# Follow the blue line: regression brings unseen digits closer to their own targets than they are in the untrained
+# network, which is not drawn, and less so to those of others (dotted). SGD is not shown to, at any block, and a body
+# that regresses to others' targets does not.
 #
 # CIFAR-10, CIFAR-100 and MNIST at the book preset (`python -m repsearch reproduce fig5`):
 
@@ -117,8 +119,8 @@ figure = figures.figure5(book["mnist"])
 plt.show()
 
 # %% [markdown]
-# The distances at the end, seed by seed: how much nearer to an image's own targets search-based training ends than each of
-# the others. An interval that leaves out zero is bold.
+# The distances at the end, seed by seed: how much nearer to an image's own targets search-based training ends than
+# each of the others. An interval that leaves out zero is bold.
 
 # %% tags=["copyable"]
 from repsearch.reproduce.tables import Column, against
@@ -138,9 +140,9 @@ Markdown("\n\n".join(
     for key, records in book.items() for block in (0, 2)))
 
 # %% [markdown]
-# The tables show the first and the last block. The paper reports that SGD stays near one. Here it starts well below one, because
-# the untrained network is a twin of the searched one, and moves towards one. It gets near at the two later blocks on photographs,
-# and nowhere on MNIST; the intervals are in the table of claims below.
+# The tables show the first and the last block. The paper reports that SGD stays near one. Here it starts well below
+# one, because the untrained network is a twin of the searched one, and moves towards one. It gets near at the two
+# later blocks on photographs, and nowhere on MNIST; the intervals are in the table of claims below.
 #
 # ## Within and between classes
 #
@@ -150,8 +152,8 @@ Markdown("\n\n".join(
 # $$ \begin{aligned} E_\text{within} &= -\log \operatorname*{mean}_{i\ne j,\; y_i=y_j} K_{ij}^2, \\
 #    E_\text{between} &= -\log \operatorname*{mean}_{y_i\ne y_j} K_{ij}^2. \end{aligned} $$
 #
-# Low entropy: alike. High: spread out. The paper does not define the two in full; this is our reading. The control is the first one
-# with the classes shuffled: only what lies *below* it is order by class.
+# Low entropy: alike. High: spread out. The paper does not define the two in full; this is our reading. The control is
+# the first one with the classes shuffled: only what lies *below* it is order by class.
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: within-class entropy of validation images against epoch (the paper's Figure 6). Bands: range over seeds."}, "image": {"alt": "Three panels, one a block: within-class entropy of both trainings, with shuffled classes as control."}}
 figure = figures.entropies(book["cifar10"], "within")
@@ -170,10 +172,10 @@ figure = figures.entropies(book["cifar100"], "between")
 plt.show()
 
 # %% [markdown]
-# In both trainings the solid lines lie below the dotted ones: there is order by class. They come to it in different ways. On
-# photographs SGD makes *all* images more alike at the early blocks than they are before training, of one class and of different
-# classes. Search-based training leaves them nearly as spread out, or spreads them further. The tables separate spread and order; some
-# order is there before training, so what a training adds is its gain:
+# In both trainings the solid lines lie below the dotted ones: there is order by class. They come to it in different
+# ways. On photographs SGD makes *all* images more alike at the early blocks than they are before training, of one
+# class and of different classes. Search-based training leaves them nearly as spread out, or spreads them further. The
+# tables separate spread and order; some order is there before training, so what a training adds is its gain:
 
 # %% tags=["copyable"]
 from repsearch.reproduce.seeds import paired
@@ -209,11 +211,12 @@ from repsearch.reproduce.page import table
 Markdown(table(("4.5", "B")))
 
 # %% [markdown]
-# **Summary.** Search-based training comes closer to the targets of images it has never seen, and its control does not. This is
-# our closest test of whether targets carry over to unseen images. On photographs its representations stay nearly as spread out as
-# an untrained network's, or spread further, where SGD's contract at the early blocks. It gains order by class on all three data sets, SGD on
-# MNIST and CIFAR-10. What the distance under SGD is near depends on where the network starts, so one is not a value to compare
-# with; the untrained network is.
+# **Summary.** Search-based training comes closer to the targets of images it has never seen, and its control does
+# not. This is our closest test of whether targets carry over to unseen images. On photographs its representations
+# stay nearly as spread out as an untrained network's, or spread further, where SGD's contract at the early blocks. On
+# average over blocks it gains order by class on all three data sets, SGD on MNIST and CIFAR-10. What the distance
+# under SGD is near depends on where the network starts, so one is not a value to compare with; the untrained network
+# is.
 #
 # ## Questions
 #
@@ -276,7 +279,8 @@ print(f"two halves: {within:.2f} = log(12 pairs and the 2 of the other class, "
       f"over the 4 + 2 that agree) = {torch.tensor(14 / 6).log():.2f}")
 
 # %% [markdown]
-# **3.** Which network tells the classes apart best at block 2? Take shuffled minus within entropy on the digits: more is better.
+# **3.** Which network tells the classes apart best at block 2? Take shuffled minus within entropy on the digits: more
+# is better.
 
 # %% tags=["hide-cell"]
 for name in names:
@@ -286,4 +290,4 @@ for name in names:
         f"{name}: "
         f"{shown([row['within_shuffled'] - row['within'] for row in ends], 2)}"
         " nats")
-# The ranges overlap: three seeds do not tell which.
+# The ranges of the first two overlap: three seeds do not tell which of them.

@@ -15,8 +15,8 @@
 # alone. Three things are watched: what the *search* reaches, how well the *regression* fits, and how well the network
 # *classifies*. They do not always agree.
 #
-# **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** a minute and a half on two CPU cores. Sections 3.1 and
-# 4.2 of the paper {cite}`vegesna2025decoupling`, and what it leaves open.
+# **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** a minute and a half on two CPU cores.
+# Sections 3.1 and 4.2 of the paper {cite}`vegesna2025decoupling`, and what it leaves open.
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -93,9 +93,9 @@ Markdown(of_variants(live, names, columns, base="search-based")
          "The base draws noise once a map, and smooths it alone.")
 
 # %% [markdown]
-# Block 0, searched first and longest, stands for the fit of the whole search. Smoothing the whole child searches worst,
-# whichever way noise is drawn. Noise for every pixel, smoothed alone, fits best by far; on digits it is not shown to teach
-# less than the base.
+# Block 0, searched first and longest, stands for the fit of the whole search. Smoothing the whole child searches
+# worst, whichever way noise is drawn. Noise for every pixel, smoothed alone, fits best by far; on digits it is not
+# shown to teach less than the base.
 #
 # ## All of them, on photographs
 #
@@ -105,9 +105,9 @@ Markdown(of_variants(live, names, columns, base="search-based")
 # python -m repsearch reproduce ablations
 # ```
 #
-# The base, called search-based, is the book preset. A row changes what it names; the last three are rivals and controls. The
-# regression error is that of training images in the epoch chosen on validation images, per element; the share of variance
-# between classes is the mean of the three blocks.
+# The base, called search-based, is the book preset. A row changes what it names; the last three are rivals and
+# controls. The regression error is that of training images in the epoch chosen on validation images, per element; the
+# share of variance between classes is the mean of the three blocks.
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: test accuracy of every variant; the base is the one called search-based. Bars: mean; dots: seeds."}, "image": {"alt": "Horizontal bars of test accuracy, one for each variant, with a dot for each seed."}}
 from repsearch.reproduce import figures
@@ -130,19 +130,21 @@ Markdown(against(book, [name for name in of_search if name != "search-based"],
                  "search-based", TEST))
 
 # %% [markdown]
-# The first and the last column tell different stories. By its own goal, the cross-entropy of block 0, the best searches are the one
-# without normalisation, whose first candidates are not normalised either, and the one with noise for every pixel, smoothed
-# alone. The second teaches less than the base, and the first, at a rate of its own, is not shown to teach more. The literal reading, in which the whole child is smoothed, too, hardly
-# searches at this size, and its network is not shown to be better than an untrained body. Smoothing noise that is drawn for
-# every pixel makes the search far better; whether that is crucial to the network these seeds leave open. Noise drawn once a map
+# The first and the last column tell different stories. By its own goal, the cross-entropy of block 0, the best
+# searches are the one without normalisation, whose first candidates are not normalised either, and the one with noise
+# for every pixel, smoothed alone. The second teaches less than the base, and the first, at a rate of its own, is not
+# shown to teach more. The literal reading, in which the whole child is smoothed, too, hardly searches at this size,
+# and its network is not shown to be better than an untrained body. Smoothing noise that is drawn for every pixel
+# makes the search far better; whether that is crucial to the network these seeds leave open. Noise drawn once a map
 # is smooth already, but for the border, beyond which smoothing counts zeros: there, smoothing it is not crucial.
 #
-# *Normalisation* looked crucial as long as its ablation kept the base's learning rate. Without it targets are many times as
-# large, and at that rate accuracy falls below that of an untrained body. At a tenth of it all networks but one, whose training broke down, are as
-# good as the base's. Whether normalisation makes learning better, or only steadier, is open.
+# *Normalisation* looked crucial as long as its ablation kept the base's learning rate. Without it targets are many
+# times as large, and at that rate accuracy falls below that of an untrained body. At a tenth of it one training broke
+# down, and no other network ends more than half a point below the base's. Whether normalisation makes learning
+# better, or steadier, is open.
 #
-# Whether *explorers*, the children with strong noise, help the network, and whether averaging four searches of an image does,
-# the intervals leave open.
+# Whether *explorers*, the children with strong noise, help the network, and whether averaging four searches of an
+# image does, the intervals leave open.
 #
 # ### In the learning
 
@@ -155,14 +157,14 @@ Markdown(against(book, [name for name in of_learning if name != "search-based"],
                  "search-based", TEST))
 
 # %% [markdown]
-# On average the largest losses are those of a head that learns ten times as fast, and of 6 convolutions a block, which cost half
-# or more of what training adds to an untrained body; of the two only the second is sure. What is bold is sure; the rest, a slower head and the statistics at test
-# time among it, is open.
+# On average the largest losses are those of a head that learns ten times as fast, and of 6 convolutions a block: most
+# of what training adds to an untrained body. Of the two only the second is sure to lose anything. What is bold is
+# sure; the rest, a slower head and the statistics at test time among it, is open.
 #
 # ### What a seed decides
 #
-# A seed takes the images, draws the networks, and draws the search. Here it decides one of them alone, the others staying those
-# of seed 0:
+# A seed takes the images, draws the networks, and draws the search. Here it decides one of them alone, the others
+# staying those of seed 0:
 
 # %% tags=["copyable"]
 from repsearch.reproduce.own_claims import spread
@@ -175,13 +177,14 @@ Markdown(markdown(["the seed decides",
                    "standard deviation of test accuracy, points"], rows))
 
 # %% [markdown]
-# As far as three seeds of each can tell, the images decide most, and the networks and the draws of the search less: what differs from
-# seed to seed is above all what there was to learn from.
+# In these three seeds of each the images decide most, and the networks and the draws of the search less; so few do
+# not show that it is so. The last row is over ten seeds.
 #
 # ## Does good search make good learning?
 #
-# Each number is a variant of the search, averaged over seeds, and what networks learned from it. On the left, how well
-# search did its own job. On the right, how much of what it found is about the class, and not about this image or this search.
+# Each number is a variant of the search, averaged over seeds, and what networks learned from it. On the left, how
+# well search did its own job. On the right, how much of what it found is about the class, and not about this image or
+# this search.
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "CIFAR-10: test accuracy against two properties of the targets; a number a variant of the search, mean over seeds."}, "image": {"alt": "Two scatter plots of test accuracy, against cross-entropy of block 0 and against the share of variance between classes."}}
 from statistics import mean
@@ -220,16 +223,16 @@ for title, count in ((f"over {len(dots)} variants", len(dots)),
 plt.show()
 
 # %% [markdown]
-# On these photographs a search can be good at its own goal and bad for learning; how much of the targets' variance belongs to the
-# class goes with accuracy far better. That is a correlation over few variants, and among [more and less
-# search](05_compute) it rests on one, a quarter of the generations: a hint.
+# On these photographs a search can be good at its own goal and bad for learning; how much of the targets' variance
+# belongs to the class goes with accuracy far better. That is a correlation over few variants, and among [more and
+# less search](05_compute) it rests on one, a quarter of the generations: a hint.
 #
 # ## Two readings that tie images together
 #
 # BatchNorm could use the statistics of the candidates instead of frozen ones, and selection could rank a candidate by
 # its mean fitness over a whole batch. Either makes an image's result depend on its neighbours, so only the reference
-# implementation searches them, at the smoke preset, on digits (`python -m repsearch reproduce batch`). The base is searched
-# by the engine, with other random draws.
+# implementation searches them, at the smoke preset, on digits (`python -m repsearch reproduce batch`). The base is
+# searched by the engine, with other random draws.
 
 # %% tags=["copyable"]
 from repsearch.reproduce.records import read_records
@@ -241,10 +244,10 @@ Markdown(of_variants(tied, names, columns, base="search-based")
          "the base is here the smoke preset.")
 
 # %% [markdown]
-# The statistics of the candidates search better than our frozen ones, at the price that an image's result depends on its
-# neighbours; whether the network learns more from them, three seeds cannot tell on test images, neither of digits nor of photographs
-# (`python -m repsearch reproduce candidates`). Selection for a whole batch searches far
-# less, and costs nearly half of the accuracy: no candidate suits all images at once.
+# The statistics of the candidates search better than our frozen ones, at the price that an image's result depends on
+# its neighbours; whether the network learns more from them, three seeds cannot tell on test images, neither of digits
+# nor of photographs (`python -m repsearch reproduce candidates`). Selection for a whole batch searches far less, and
+# costs nearly half of the accuracy: no candidate suits all images at once.
 #
 # ## What the paper says, and what came out
 #
@@ -257,10 +260,10 @@ Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in (
     "ablations", "batch", "candidates")))
 
 # %% [markdown]
-# **Summary.** Selection must be for each image. The literal reading, noise for every pixel and the whole child smoothed, costs
-# most of what training adds; smoothing is not crucial in the base's reading. Without normalisation a network learns as well, at a rate of its
-# own, most of the time. What explorers are worth is open. And on photographs how well a search fits does not tell how well a
-# network learns from it.
+# **Summary.** Selection must be for each image. The literal reading, noise for every pixel and the whole child
+# smoothed, costs most of what training adds; smoothing is not crucial in the base's reading. Without normalisation,
+# at a rate of its own, a network is not shown to learn less; one training broke down. What explorers are worth is
+# open. And on photographs how well a search fits does not tell how well a network learns from it.
 #
 # ## Questions
 #
@@ -268,9 +271,9 @@ Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in (
 # rate control?</summary>
 #
 # The rate. Without normalisation targets are many times as large, so a rate chosen for the base does not suit them,
-# and the fall may come from that alone. At a rate of their own all networks but one are as good as the base's.
-# Whether normalisation makes the learning better is undecided; the claim that the search needs it to converge
-# fails.
+# and the fall may come from that alone. At a rate of their own all networks but one end no more than half a point
+# below the base's. Whether normalisation makes the learning better is undecided; the claim that the search needs it
+# to converge fails.
 #
 # </details>
 #
@@ -288,8 +291,8 @@ Markdown(table(("3.1", "4.2"), where=lambda claim: claim.experiment in (
 #
 # Train on its targets, several seeds beside the base, and compare on validation images. Over the variants here the
 # cross-entropy hardly goes with accuracy; of the two that search best one teaches less than the base, and the other
-# is not shown to teach more. The share of variance between classes goes with accuracy better. But that is a correlation over few variants: a hint where to
-# look, and no substitute.
+# is not shown to teach more. The share of variance between classes goes with accuracy better. But that is a
+# correlation over few variants: a hint where to look, and no substitute.
 #
 # </details>
 #
@@ -318,8 +321,9 @@ print(f"cross-entropy of block 0 {LOSS.value(r):.2f}, "
       f"accuracy {r['test_accuracy']:.3f}")
 
 # %% [markdown]
-# **3.** An interval that contains zero shows no effect, and does not show that there is none. How many seeds would decide whether
-# each variant differs from the base by half a point, if the difference and its spread are those seen here?
+# **3.** An interval that contains zero shows no effect, and does not show that there is none. How many seeds would
+# decide whether each variant differs from the base by half a point, if the difference and its spread are those seen
+# here?
 
 # %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.intervals import seeds_needed

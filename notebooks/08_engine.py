@@ -12,9 +12,9 @@
 # # How the search is made fast
 #
 # **What you will see.** The search of the [second chapter](02_search), written straight from the paper, is too slow
-# for the paper's own sizes: minutes for one image, months for a data set. Six observations about *this* method, none of them a trick of the
-# machine, bring that down to seconds. You will add them one at a time, check that the children stay the same, and
-# measure what each one gains.
+# for the paper's own sizes: minutes for one image, months for a data set. Six observations about *this* method, none
+# of them a trick of the machine, bring that down to seconds. You will add them one at a time, check that the children
+# stay the same, and measure what each one gains.
 #
 # **Before you start.** [Search](02_search). **Takes** a minute on two CPU cores. Sections 3.1 and A.1 of the
 # paper {cite}`vegesna2025decoupling` describe the method; how to make it fast is ours.
@@ -59,10 +59,10 @@ print(f"preset {preset.name} ({preset.data}), seed {seed}, device cpu; "
 # %% [markdown]
 # ## The starting point
 #
-# One generation of layer 0 at 128 channels: 20 parents, 100 children, each made from two parents, five
-# passes of average pooling, then the rest of the network. It is the literal reading, the dearest: noise for every pixel, and
-# every child smoothed. Every step below makes these same children from the same draws. (To keep the steps comparable there
-# are only refiners here.)
+# One generation of layer 0 at 128 channels: 20 parents, 100 children, each made from two parents, five passes of
+# average pooling, then the rest of the network. It is the literal reading, the dearest: noise for every pixel, and
+# every child smoothed. Every step below makes these same children from the same draws. (To keep the steps comparable
+# there are only refiners here.)
 
 # %% tags=["setup"]
 first, *others = preset.search.schedule
@@ -224,8 +224,8 @@ expected = measure("4 noise from a bank", from_a_bank)
 # ## 5. Pool first, normalise later
 #
 # Normalisation is one scale and one shift for a whole child, and the scale is positive. Max-pooling commutes with
-# that. The first thing the rest of the network does is to pool: so pool the raw child, and normalise the quarter of the values
-# that is left.
+# that. The first thing the rest of the network does is to pool: so pool the raw child, and normalise the quarter of
+# the values that is left.
 
 # %%
 from repsearch.engine.tail import leaves
@@ -318,9 +318,9 @@ ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
-# As separate operations, steps 3 to 5 gain little; they are what step 6 is made of. The loop in the cache gains most, and
-# only because the steps before it have left it so little to do: no convolution, no smoothing of children, no random number
-# a pixel.
+# As separate operations, steps 3 to 5 gain little; they are what step 6 is made of. The loop in the cache gains most,
+# and only because the steps before it have left it so little to do: no convolution, no smoothing of children, no
+# random number a pixel.
 #
 # ## Is it still the same search?
 #
@@ -364,9 +364,10 @@ ax.spines[["top", "right"]].set_visible(False)
 # %% [markdown]
 # ## Against what one would otherwise use
 #
-# The same per-image search can be written with the genetic algorithms of EvoTorch or evosax {cite}`toklu2023evotorch,lange2023evosax`. This table comes from one
-# run of `python -m repsearch bench` on two cores, at the paper's sizes and at a *laptop*'s: 64 channels, 60 candidates.
-# The libraries get the network without identity convolutions, too, so that what is compared is the search.
+# The same per-image search can be written with the genetic algorithms of EvoTorch or evosax
+# {cite}`toklu2023evotorch,lange2023evosax`. This table comes from one run of `python -m repsearch bench` on two
+# cores, at the paper's sizes and at a *laptop*'s: 64 channels, 60 candidates. The libraries get the network without
+# identity convolutions, too, so that what is compared is the search.
 
 # %% tags=["copyable"]
 (bench,) = read_records("bench-*")
@@ -387,24 +388,26 @@ head = ["size, layer", "engine, candidates/s", "reference",
 Markdown(markdown(head, rows))
 
 # %% [markdown]
-# Columns with an x say how many times as fast the engine is. The last one compares the engine with the least time that
-# its arithmetic could take on that machine: the operations of `bench.machine.operations` at the speed of a large matrix
-# product, or three numbers read for each position at the speed of the cache, whichever is longer. A row is one run, so that
-# small differences between its columns are noise: behind the last block, say, no convolution is left for either reference.
+# Columns with an x say how many times as fast the engine is. The last one compares the engine with the least time
+# that its arithmetic could take on that machine: the operations of `bench.machine.operations` at the speed of a large
+# matrix product, or three numbers read for each position at the speed of the cache, whichever is longer. A row is one
+# run, so that small differences between its columns are noise: behind the last block, say, no convolution is left for
+# either reference.
 #
 # ## A network that has been trained
 #
-# Behind a block of a trained network stand real convolutions, and they are nearly all of the work. But where noise is drawn once
-# a map, and smoothed alone, every candidate is a *mix*: of the maps that the search began with, of a constant, and in each
-# channel of one profile, which is what smoothing leaves of a constant map. The first convolution behind the layer is linear.
-# So it is computed once for what candidates are mixed of, and each child is a mix of the results:
+# Behind a block of a trained network stand real convolutions, and they are nearly all of the work. But where noise is
+# drawn once a map, and smoothed alone, every candidate is a *mix*: of the maps that the search began with, of a
+# constant, and in each channel of one profile, which is what smoothing leaves of a constant map. The first
+# convolution behind the layer is linear. So it is computed once for what candidates are mixed of, and each child is a
+# mix of the results:
 #
 # $$ W * \sum_m c_m H_m = \sum_m c_m \, (W * H_m). $$
 #
-# Means, variances and spreads of children come from products of these few maps with each other. Only the later convolutions are
-# computed for every child, in compiled code that keeps its maps in the cache. In other readings children are made whole. The
-# same run of `bench` timed whole searches of the book's network after an epoch of training, and of a ResNet-18 cut into its
-# stages, which runs in torch:
+# Means, variances and spreads of children come from products of these few maps with each other. Only the later
+# convolutions are computed for every child, in compiled code that keeps its maps in the cache. In other readings
+# children are made whole. The same run of `bench` timed whole searches of the book's network after an epoch of
+# training, and of a ResNet-18 cut into its stages, which runs in torch:
 
 # %% tags=["copyable"]
 (bench,) = read_records("bench-*")
@@ -413,9 +416,9 @@ for network_name, reading in dict.fromkeys(
         (r["network"], r["reading"]) for r in bench["trained"]):
     rate = {r["contestant"]: r["images_per_second"] for r in bench["trained"]
             if (r["network"], r["reading"]) == (network_name, reading)}
-    slowest = next(iter(rate.values()))
+    first = next(iter(rate.values()))
     rows += [[f"{network_name}, {reading}", name, f"{value:.2f}",
-              f"{value / slowest:.1f}x"]
+              f"{value / first:.1f}x"]
              for name, value in rate.items()]
 Markdown(markdown(["network, reading", "", "images/s", "times as fast"], rows))
 
@@ -469,8 +472,8 @@ from repsearch.engine.draws import ROWS
 print(f"one group: 1 in {ROWS}; all 16 groups: 1 in {float(ROWS) ** 16:.0e}")
 
 # %% [markdown]
-# **2.** Normalisation commutes with max-pooling because its scale is positive. Does it commute with average pooling too,
-# inside the map and at a border of zeros?
+# **2.** Normalisation commutes with max-pooling because its scale is positive. Does it commute with average pooling
+# too, inside the map and at a border of zeros?
 
 # %% tags=["copyable", "hide-cell"]
 H = parents[:, :1]

@@ -87,8 +87,8 @@ print(run(sys.executable, "-m", "repsearch", "targets", "verify", "one",
 # %% [markdown]
 # ## Several processes, several machines
 #
-# Images do not depend on each other, so there is little to coordinate: torch's own launcher starts the processes, each takes
-# the next shard that none has taken, and all write to one folder that they can reach.
+# Images do not depend on each other, so there is little to coordinate: torch's own launcher starts the processes,
+# each takes the next shard that none has taken, and all write to one folder that they can reach.
 #
 # ```
 # torchrun --nproc-per-node 8 -m repsearch search --data cifar10 --preset paper --out /shared/targets
@@ -109,10 +109,10 @@ print(f"{len(contents('two'))} files, "
       f"all the same as with one process: {contents('one') == contents('two')}")
 
 # %% [markdown]
-# That a result depends on nothing but network, image, label, configuration and seed also means that a folder can be begun on
-# one machine and finished on another. Network, data and configuration are compared, the processor is not. Two kinds of
-# processors may differ in the last bit of a sum, and so in the statistics that BatchNorm is calibrated with: these lie in the
-# folder, are compared to a tolerance, and serve every machine that works there.
+# That a result depends on nothing but network, image, label, configuration and seed also means that a folder can be
+# begun on one machine and finished on another. Network, data and configuration are compared, the processor is not.
+# Two kinds of processors may differ in the last bit of a sum, and so in the statistics that BatchNorm is calibrated
+# with: these lie in the folder, are compared to a tolerance, and serve every machine that works there.
 
 # %% [markdown]
 # **Summary.** One folder, any number of processes, no lost work: what a search found for an image is a function

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Run it at full size
 #
-# **What you will see.** The commands for the paper's own sizes, in order, and what each will cost you: measured where we
-# could measure, estimated, and marked so, where we could not.
+# **What you will see.** The commands for the paper's own sizes, in order, and what each will cost you: measured where
+# we could measure, estimated, and marked so, where we could not.
 #
 # **Before you start.** [From a laptop to a cluster](09_cluster). **Takes** seconds to read through: it computes from
 # records and runs no search. Appendix A of the paper {cite}`vegesna2025decoupling` gives the sizes.
@@ -63,8 +63,8 @@ rows = [
 Markdown(markdown(["", "book preset", "paper preset"], rows))
 
 # %% [markdown]
-# The last row is a choice the paper leaves open, and [it decides much](07_ablations). Both presets have the reading that
-# teaches best; `rs.presets.paper(reading="literal")` has the one closest to the paper's words.
+# The last row is a choice the paper leaves open, and [it decides much](07_ablations). Both presets have the reading
+# that teaches best; `rs.presets.paper(reading="literal")` has the one closest to the paper's words.
 #
 # ## Step by step
 #
@@ -89,8 +89,8 @@ Markdown(markdown(["", "book preset", "paper preset"], rows))
 # python -m repsearch targets verify /shared/cifar10
 # ```
 #
-# **4. Learn.** A row of Tables 1 and 2 each: search-based, augmented, augmented without block 0, and the rival at one depth;
-# `--groups 1` and `2`, and `--augment`, give its others.
+# **4. Learn.** A row of Tables 1 and 2 each: search-based, augmented, augmented without block 0, and the rival at one
+# depth; `--groups 1` and `2`, and `--augment`, give its others.
 #
 # ```
 # python -m repsearch learn --data cifar10 --preset paper --device cuda --targets /shared/cifar10 --json own.json
@@ -99,7 +99,8 @@ Markdown(markdown(["", "book preset", "paper preset"], rows))
 # python -m repsearch fit --method Backprop --data cifar10 --preset paper --device cuda --groups 3 --json sgd.json
 # ```
 #
-# Repeat with `--seed 1` and `--seed 2`, for search and for learning: a seed takes other held-out images, so it needs targets of its own.
+# Repeat with `--seed 1` and `--seed 2`, for search and for learning: a seed takes other held-out images, so it needs
+# targets of its own.
 #
 # ## What the search costs
 #
@@ -124,10 +125,10 @@ Markdown(markdown(head, rows) + f"\n\n{len(full)} seeds, {images} images each; "
 # what block 0 reaches is there before the first child is born. Whether evolution, or choosing among noisy
 # copies, is what labels the images is a question for the chapters on scaling and ablations.
 #
-# Now the arithmetic. The cost of an image on one core is measured, and its median over seeds taken; the engine searches an
-# image a thread, so that two cores are taken to need half of it (`on_cpu`, above). A GPU's is an **estimate**, from what
-# its memory can move: the torch engine reads and writes each candidate's full maps some ten times a generation, in 32-bit
-# floats.
+# Now the arithmetic. The cost of an image on one core is measured, and its median over seeds taken; the engine
+# searches an image a thread, so that two cores are taken to need half of it (`on_cpu`, above). A GPU's is an
+# **estimate**, from what its memory can move: the torch engine reads and writes each candidate's full maps some ten
+# times a generation, in 32-bit floats.
 
 # %% tags=["copyable"]
 sides = (15, 7, 3)  # of the maps of images of 32 x 32, by block
@@ -159,8 +160,9 @@ Markdown(markdown(head, rows)
          "The CPU's cost of an image is taken to be CIFAR-10's for all three.")
 
 # %% [markdown]
-# The GPU columns have not been measured: nobody has run this on one for this book. The CPU column is arithmetic from a
-# measured rate, not a run. Memory does not set a limit: learning reads shards as it needs them, and a search holds only the images at work.
+# The GPU columns have not been measured: nobody has run this on one for this book. The CPU column is arithmetic from
+# a measured rate, not a run. Memory does not set a limit: learning reads shards as it needs them, and a search holds
+# only the images at work.
 
 # %% tags=["copyable"]
 memory = [[row["size"], str(row["images"]), f"{row['peak_mb']:,.0f} MB"]
@@ -173,7 +175,9 @@ Markdown(markdown(["size", "images", "peak memory"], memory) + "\n\n"
 
 # %% [markdown]
 # **Your own sizes.** The form takes the engine's rates from the same record, at two widths, and follows the power law
-# through both; other numbers of cores are taken to be as fast, core for core, and the GPU is the estimate above.
+# through both; other numbers of cores are taken to be as fast, core for core, and the GPU is the estimate above. The
+# rates are another run's than the table's, on another day, and come to more hours for the same sizes: plan with the
+# larger number.
 
 # %% tags=["copyable"]
 from IPython.display import HTML
@@ -185,7 +189,8 @@ HTML(calculator(bench))
 # %% [markdown]
 # ## What learning costs
 #
-# From the operations of one forward and backward pass at the paper's sizes, and the epochs. **Estimates**, both columns.
+# From the operations of one forward and backward pass at the paper's sizes, and the epochs. **Estimates**, both
+# columns.
 
 # %% tags=["copyable"]
 import torch
@@ -209,8 +214,8 @@ Markdown(markdown(["", "million million operations a second, assumed",
          f"forward and backward; {paper.learn.epochs} epochs.")
 
 # %% [markdown]
-# **Summary.** Search is the expensive half, and it needs no gradient, no large memory and no order: it goes wherever there
-# are idle processors. Learning is an ordinary training.
+# **Summary.** Search is the expensive half, and it needs no gradient, no large memory and no order: it goes wherever
+# there are idle processors. Learning is an ordinary training.
 #
 # ## Questions
 #
@@ -257,7 +262,8 @@ print(f"{600 / on_cpu:.0f} images")
 print(f"{46_000 * on_cpu / 36_000:.0f} machines")
 
 # %% [markdown]
-# **3.** What would half the generations save, and what would they cost? Use the curves of Figure 2 at the paper's sizes.
+# **3.** What would half the generations save, and what would they cost? Use the curves of Figure 2 at the paper's
+# sizes.
 
 # %% tags=["copyable", "hide-cell"]
 for point in read_records("fig2-cifar100-paper-map-*")[0]["points"]:

@@ -11,8 +11,9 @@
 # %% [markdown]
 # # How far does it carry?
 #
-# **What you will see.** [Search and learning in turn](11_turns) get ahead of SGD on few photographs. Here there are more of them, other
-# data, and augmentation, and SGD is tuned anew for each. The lead does not last; one shot stays far behind.
+# **What you will see.** [Search and learning in turn](11_turns) get ahead of SGD on few photographs. Here there are
+# more of them, other data, and augmentation, and SGD is tuned anew for each. The lead does not last; one shot stays
+# far behind.
 #
 # **Before you start.** [Search and learning take turns](11_turns). **Takes** half a minute on two CPU cores.
 
@@ -75,8 +76,9 @@ Markdown(markdown(["training images", "loop", "SGD, not tuned"], rows)
 # python -m repsearch reproduce turns turns-rivals
 # ```
 #
-# The loop keeps the settings that it had with 500 images. SGD gets the best of six trials on CIFAR-10 and of four on MNIST, those that
-# did well with 500 images, on validation images of one seed, in as many epochs as the loop has in all:
+# The loop keeps the settings that it had with 500 images. SGD gets the best of six trials on CIFAR-10 and of four on
+# MNIST, those that did well with 500 images, on validation images of one seed, in as many epochs as the loop has in
+# all:
 
 # %% tags=["copyable"]
 Markdown(beside(PLAIN))
@@ -92,8 +94,9 @@ figure = gaps(ahead(photographs), "training images")
 plt.show()
 
 # %% [markdown]
-# With four times as many photographs the loop gains much, and SGD more: they cannot be told apart, and the lead that the loop has with
-# 500 is not there. On MNIST it stays behind. A point is little where all are near the top, but not of the errors:
+# With four times as many photographs the loop gains much, and SGD more: they cannot be told apart, and the lead that
+# the loop has with 500 is not there. On MNIST it stays behind. A point is little where all are near the top, but not
+# of the errors:
 
 # %% tags=["copyable"]
 import numpy as np
@@ -105,28 +108,30 @@ print(f"MNIST: {loop:.1f} % wrong against {sgd:.1f}: "
       f"{loop / sgd:.1f} times SGD's")
 
 # %% [markdown]
-# Not run here: CIFAR-100, where a first try of the loop, on one seed, stayed well behind SGD; a search as short as this labels few of a
-# hundred classes.
+# Not run here: CIFAR-100, where a first try of the loop, on one seed and without a record here, stayed well behind
+# SGD; a search as short as this labels few of a hundred classes.
 #
-# Batches hold the same images in every epoch, for both; shuffled ones may help SGD. SGD with as many forward passes as the loop, the
-# last column, was not run.
+# Batches hold the same images in every epoch, for both; shuffled ones may help SGD. SGD with as many forward passes
+# as the loop, the last column, was run [with 500 photographs](11_turns) alone.
 #
 # ## With augmentation
 #
-# Flipped and shifted images are what helps SGD most where images are few. A stored target is of one view of an image and no other, so
-# in one shot it has to [serve all of them](04_learning). In turns it need not: each later round can flip and crop the images anew,
-# search *these*, and train on them: `replace(preset.alternate, augment=True)`.
+# Flipped and shifted images are what helps SGD most where images are few. A stored target is of one view of an image
+# and no other, so in one shot it has to [serve all of them](04_learning). In turns it need not: each later round can
+# flip and crop the images anew, search *these*, and train on them: `replace(preset.alternate, augment=True)`.
 #
-# With 500 photographs, nine rounds, the later ones of half the generations and as many epochs, in batches of 50 at half the rate, the
-# best of four settings tried on validation images of one seed. SGD augments every batch anew, in as many epochs, the best of four trials.
-# So an image is seen in nine views here, and in as many as there are epochs there:
+# With 500 photographs, nine rounds, in batches of 50 at half the rate; each later round has half the generations that
+# it has without augmentation, and as many epochs. These are the best of four settings tried on validation images of
+# one seed, for the end of the loop. The one shot of the table is its round 0, in the same settings, and on images
+# that are not augmented. SGD augments every batch anew, in as many epochs, the best of four trials. So an image is
+# seen in nine views here, and in as many as there are epochs there:
 
 # %% tags=["copyable"]
 Markdown(beside([AUGMENTED]))
 
 # %% [markdown]
-# Augmentation helps both, and SGD more: they cannot be told apart, and seeds differ by more than the two do. Fewer views of an image are
-# against the loop, more forward passes for it.
+# Augmentation helps both, and SGD more: they cannot be told apart, and seeds differ by more than the two do. Fewer
+# views of an image are against the loop, more forward passes for it.
 #
 # ## What came out
 #
@@ -140,21 +145,21 @@ Markdown(table(("6",), where=lambda claim: any(
     title in claim.what for title in titles)))
 
 # %% [markdown]
-# **Summary.** The loop's lead over SGD is one of few images that are not augmented. With more photographs, or with augmentation, it and SGD
-# come out where they cannot be told apart, by five seeds; on MNIST it is behind. One shot is behind everywhere. Controls were made with
-# few, plain images alone, so what carries the loop elsewhere is not known. Nor is what any of this says of the paper's sizes: two numbers
-# of images make no line, and what they show points against the loop.
+# **Summary.** The loop's lead over SGD is one of few images that are not augmented. With more photographs, or with
+# augmentation, it and SGD come out where they cannot be told apart, by five seeds; on MNIST it is behind. One shot is
+# behind everywhere, in the last row on plain images against augmented ones. Controls were made with few, plain images
+# alone, so what carries the loop elsewhere is not known. Nor is what any of this says of the paper's sizes: two
+# numbers of images make no line, and what they show points against the loop.
 #
 # ## Questions
 #
 # <details><summary>Is the lead over SGD with few photographs real, or a matter of more computing?</summary>
 #
-# Over tuned SGD with as many epochs, 500 photographs and no augmentation, the claim that the loop is ahead holds. But
-# the last column counts several times as many forward passes for the loop, and SGD with as many was not run, so
-# computing is not ruled out. What can be said is that more search alone does not do it: one shot with the generations
-# and epochs of three rounds takes nearly as many passes, and [stays far behind](11_turns); and in the other rows the
-# loop has a surplus, too, and no sure lead. To decide it, tune SGD anew with as many passes, and compare seed by
-# seed.
+# Over tuned SGD with as many epochs, 500 photographs and no augmentation, the claim that the loop is ahead holds. The
+# last column counts several times as many forward passes for the loop. [SGD with as many](11_turns) is behind it, too;
+# its settings were chosen in few epochs, though, so that tuning it anew might still bring something. Nor does more
+# search alone do it: one shot with the generations and epochs of three rounds takes nearly as many passes, and stays
+# far behind. And in the other rows the loop has a surplus, too, and no sure lead.
 #
 # </details>
 #
@@ -180,8 +185,8 @@ Markdown(table(("6",), where=lambda claim: any(
 #
 # ## Exercises
 #
-# **1.** What does a loop cost, in forward passes of an image, and how many epochs of SGD is that? An epoch of SGD is three passes of
-# every image.
+# **1.** What does a loop cost, in forward passes of an image, and how many epochs of SGD is that? An epoch of SGD is
+# three passes of every image.
 
 # %% tags=["copyable", "hide-cell"]
 from repsearch.reproduce.records import read_records

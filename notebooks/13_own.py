@@ -11,7 +11,8 @@
 # %% [markdown]
 # # Your own data, your own network
 #
-# **What you will see.** The whole method on arrays and on networks that this library has never seen, and how to tell whether it works.
+# **What you will see.** The whole method on arrays and on networks that this library has never seen, and how to tell
+# whether it works.
 #
 # **Before you start.** [Search](02_search), [Learning](04_learning). **Takes** a minute on two CPU cores.
 
@@ -28,8 +29,8 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
 # %% [markdown]
 # ## Data
 #
-# Images are `(N, channels, height, width)`, `uint8` or floats from 0 to 1; labels are whole numbers. Here scikit-learn's digits, enlarged,
-# stand in for yours:
+# Images are `(N, channels, height, width)`, `uint8` or floats from 0 to 1; labels are whole numbers. Here
+# scikit-learn's digits, enlarged, stand in for yours:
 
 # %% tags=["setup"]
 from dataclasses import replace
@@ -55,8 +56,8 @@ classes = len(data.classes)
 print(f"seed {seed}, device cpu; {data}")
 
 # %% [markdown]
-# Each channel is normalised with its mean and standard deviation over the training images. Without `validation`, a tenth of each class is
-# held out for it. `rs.load("<name>", root="<folder>")` reads files:
+# Each channel is normalised with its mean and standard deviation over the training images. Without `validation`, a
+# tenth of each class is held out for it. `rs.load("<name>", root="<folder>")` reads files:
 #
 # - `<name>.npz` with `train_images`, `train_labels`, `test_images`, `test_labels` and `classes`, their names. Channels, if any, come last;
 # - a folder `<name>/{train,test}/<class>/` of images, which are brought to 32 x 32 unless you give `size=`;
@@ -66,8 +67,9 @@ print(f"seed {seed}, device cpu; {data}")
 #
 # ## A network
 #
-# It is cut into three parts: a *stem*, whose output is not searched, and which may be `nn.Identity()`; *blocks*, the output of each of which
-# is one activation to be searched; and a *head*, which makes logits of the last. A block is any module that takes one tensor and gives one.
+# It is cut into three parts: a *stem*, whose output is not searched, and which may be `nn.Identity()`; *blocks*, the
+# output of each of which is one activation to be searched; and a *head*, which makes logits of the last. A block is
+# any module that takes one tensor and gives one.
 
 # %% tags=["setup"]
 def stage(before: int, after: int) -> nn.Module:
@@ -88,8 +90,8 @@ def small(seed: int, channels: int = 1, classes: int = 10) -> rs.Network:
 network = rs.calibrate(small(seed, classes=classes), data.train.images[:512])
 
 # %% [markdown]
-# `calibrate` freezes BatchNorm at the statistics of these images, in place, and switches gradients off: the score of a candidate must not
-# depend on what else is in its batch. The network that learns is another one, not calibrated.
+# `calibrate` freezes BatchNorm at the statistics of these images, in place, and switches gradients off: the score of
+# a candidate must not depend on what else is in its batch. The network that learns is another one, not calibrated.
 #
 # ## Search
 #
@@ -110,12 +112,13 @@ print(targets.manifest["engine"], "engine,", targets)
 # - `boost`: explorers have so many times more.
 # - `blur`: passes of smoothing, for large maps only. On a map of 2 x 2 one pass takes more than half of the noise away.
 #
-# Leave `progress` on in your own program: before a long search a line says which engine runs and how long it will take. The cost grows
-# with pixels times candidates times generations. Compiled engines search networks of plain convolutions of stride 1, pooling, BatchNorm and
-# GELU on the CPU; torch searches all others, on all cores, or on the GPU that the network is on.
+# Leave `progress` on in your own program: before a long search a line says which engine runs and how long it will
+# take. The cost grows with pixels times candidates times generations. Compiled engines search networks of plain
+# convolutions of stride 1, pooling, BatchNorm and GELU on the CPU; torch searches all others, on all cores, or on the
+# GPU that the network is on.
 #
-# **Look first** at whether the search finds anything. The best copy of the image is where it starts; it should end well below a guess,
-# $\ln 10 \approx 2.3$ nats for ten classes, at every block:
+# **Look first** at whether the search finds anything. The best copy of the image is where it starts; it should end
+# well below a guess, $\ln 10 \approx 2.3$ nats for ten classes, at every block:
 
 # %% tags=["copyable"]
 labels = data.train.labels[:512]
@@ -129,13 +132,14 @@ null = (classes - 1) / (len(labels) - 1)
 print(f"the share that labels without meaning would have: {null:.2f}")
 
 # %% [markdown]
-# If it ends high, give it more generations, more candidates, or a larger `strength`. The last column is the share of the targets' variance
-# that lies between the classes. Where it is near that of labels without meaning, there is little in the targets that a network could learn.
+# If it ends high, give it more generations, more candidates, or a larger `strength`. The last column is the share of
+# the targets' variance that lies between the classes. Where it is near that of labels without meaning, there is
+# little in the targets that a network could learn.
 #
 # ## Learn, beside what it has to beat
 #
-# The network that learns has as many blocks, each with an output of the same shape. Its rivals are the same network with a body that
-# stays untrained, and the same network trained by SGD on the labels.
+# The network that learns has as many blocks, each with an output of the same shape. Its rivals are the same network
+# with a body that stays untrained, and the same network trained by SGD on the labels.
 
 # %% tags=["copyable"]
 learn = rs.LearnConfig(epochs=20, batch=50, learning_rate=2.0, head_weight=0.15)
@@ -158,13 +162,14 @@ for name, one in (("untrained body", untrained), ("regression", model),
     print(f"{name:<16}{rs.accuracy(one, data.validation):.1%}")
 
 # %% [markdown]
-# If regression does not beat the untrained body, training the body has brought nothing. Try the body's rate first, `learning_rate`, then the
-# head's, which is `learning_rate * head_weight`. Choose on validation images, and look at test images once.
+# If regression does not beat the untrained body, training the body has brought nothing. Try the body's rate first,
+# `learning_rate`, then the head's, which is `learning_rate * head_weight`. Choose on validation images, and look at
+# test images once.
 #
 # ## In turn
 #
-# [Search and learning in turn](11_turns) begin with the same search and training, and go on. Later rounds need fewer generations and epochs,
-# a third to a half of round 0's. The rate is the one that did best on validation images:
+# [Search and learning in turn](11_turns) begin with the same search and training, and go on. Later rounds need fewer
+# generations and epochs, a third to a half of round 0's. The rate is the one that did best on validation images:
 
 # %% tags=["copyable"]
 turns = rs.AlternateConfig(
@@ -178,16 +183,16 @@ rounds = rs.alternate(network, model, data, turns, seed=seed,
 print(rounds)
 
 # %% [markdown]
-# `rs.search` and `rs.alternate` take `store="<folder>"`, `rs.learn` and `rs.fit` `checkpoint="<file>"`: interrupted, they go on when they are
-# called again. Targets are opened with `rs.Targets.open("<folder>")`; those that you were given are
-# [safe to open](https://github.com/repsearch/repsearch/blob/main/SECURITY.md). A trained model is saved as any other, with
-# `torch.save(model.state_dict(), "<file>")`, and `rs.predict(model, images)` gives logits of images normalised as `data.mean` and
-# `data.std` say.
+# `rs.search` and `rs.alternate` take `store="<folder>"`, `rs.learn` and `rs.fit` `checkpoint="<file>"`: interrupted,
+# they go on when they are called again. Targets are opened with `rs.Targets.open("<folder>")`; those that you were
+# given are [safe to open](https://github.com/repsearch/repsearch/blob/main/SECURITY.md). A trained model is saved as
+# any other, with `torch.save(model.state_dict(), "<file>")`, and `rs.predict(model, images)` gives logits of images
+# normalised as `data.mean` and `data.std` say.
 #
 # ## A network that exists
 #
-# torchvision's ResNet-18, for small images: a first convolution for their channels, and no pooling in the stem, which images of 128 pixels
-# and more should keep. A search needs a row for each of its four blocks:
+# torchvision's ResNet-18, for small images: a first convolution for their channels, and no pooling in the stem, which
+# images of 128 pixels and more should keep. A search needs a row for each of its four blocks:
 
 # %% tags=["copyable"]
 import torchvision
@@ -220,10 +225,11 @@ for layer in few.layers[:-1]:
 # rs.calibrate(large, data.train.images[:512].cuda())
 # ```
 #
-# Then `rs.search` runs there, and `rs.learn` where its model is. `SearchConfig(precision="bfloat16")` is faster on most of them.
+# Then `rs.search` runs there, and `rs.learn` where its model is. `SearchConfig(precision="bfloat16")` is faster on
+# most of them.
 #
-# **Summary.** Images and labels, a network in three parts, a row of settings for each block. Whether it works is seen in where the
-# cross-entropy ends, in the share of variance between classes, and in the lead over the untrained body.
+# **Summary.** Images and labels, a network in three parts, a row of settings for each block. Whether it works is seen
+# in where the cross-entropy ends, in the share of variance between classes, and in the lead over the untrained body.
 #
 # ## Questions
 #
@@ -258,7 +264,8 @@ for layer in few.layers[:-1]:
 #
 # ## Exercises
 #
-# **1.** Draw the noise for every pixel instead of once for a map. Does the search end lower? Does the network learn more?
+# **1.** Draw the noise for every pixel instead of once for a map. Does the search end lower? Does the network learn
+# more?
 
 # %% tags=["hide-cell"]
 pixel = rs.search(network, data.train, replace(config, noise="pixel"),

@@ -105,6 +105,8 @@ EXPERIMENTS = {
                             CONTROLS, train=500, seeds=5, first=3),
     "turns-500-rivals": Experiment("6", "SGD at 500 images", "rival", ("cifar10",), ("sgd-tuned",), train=500,
                                    seeds=5, first=3),
+    "turns-500-budget-rivals": Experiment("6", "SGD in as many forward passes as the loop takes", "rival",
+                                          ("cifar10",), ("sgd-budget",), train=500, seeds=5, first=3),
     "turns-500-augmented": Experiment("6", "search and learning in turn on augmented images", "alternate", ("cifar10",),
                                       ("augmented",), train=500, seeds=5, first=3),
     "turns-500-augmented-rivals": Experiment("6", "SGD with augmentation", "rival", ("cifar10",), ("sgd-augmented",),

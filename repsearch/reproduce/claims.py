@@ -212,7 +212,7 @@ def _turns() -> list[Claim]:
         *(Claim("6", f"The gap to SGD closes: {where.title}", "left open", where.experiments,
                 partial(turns.gap_closes, where)) for where in turns.TURNED),
         *(Claim("6", f"Search and learning in turn get ahead of SGD: {where.title}", "", where.experiments,
-                partial(turns.overtakes, where), ours=True) for where in turns.TURNED),
+                partial(turns.overtakes, where), ours=True) for where in (*turns.TURNED, turns.BUDGETED)),
     ]
 
 

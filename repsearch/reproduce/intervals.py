@@ -152,9 +152,9 @@ def parts_text(contrasts: Sequence[Contrast]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The names; "blocks 0, 1" if all are "block" and something."""
+    """The names; "blocks 0, 1" if all are "block" and a number."""
     kinds, _, rest = zip(*(name.partition(" ") for name in names), strict=True)
-    joined = len(names) > 1 and len(set(kinds)) == 1 and all(rest)
+    joined = len(names) > 1 and len(set(kinds)) == 1 and all(number.isdigit() for number in rest)
     return f"{kinds[0]}s {', '.join(rest)}" if joined else ", ".join(names)
 
 

@@ -221,7 +221,7 @@ def block2_is_easiest() -> Found:
     """Block 2's end against the other two."""
     found = {reading: ends(reading) for reading in READING_NAMES}
     end = found[PRIMARY]
-    parts = [Contrast(paired(end[block], end[2]), 0, f"against block {block}") for block in (0, 1)]
+    parts = [Contrast(paired(end[block], end[2]), 0, f"block 2 against block {block}") for block in (0, 1)]
     texts = {reading: ", ".join(shown(end, 2) for end in blocks) for reading, blocks in found.items()}
     beside = [(READING_NAMES[reading], texts[reading]) for reading in ("noise", "child")]
     beside.append(("paper's sizes", ", ".join(shown(end, 2) for end in ends(PRIMARY, "paper"))))
@@ -263,7 +263,7 @@ def solutions_grow_fastest_at_block0() -> Found:
     """The increase of N_eff from 2 to 16 runs. Runs that are not kept cannot add to it."""
     growth = [{seed: many - solutions(block, 2)[seed] for seed, many in solutions(block, 16).items()
                if seed in solutions(block, 2)} for block in BLOCKS]
-    parts = [Contrast(paired(growth[0], growth[block]), 0, f"against block {block}") for block in (1, 2)]
+    parts = [Contrast(paired(growth[0], growth[block]), 0, f"block 0 against block {block}") for block in (1, 2)]
     return Found(f"by {', '.join(shown(block) for block in growth)} from 2 to 16 runs at blocks 0, 1, 2",
                  f"kept of 16 runs: {_each(16, 'kept')}", parts, "solutions", 2)
 

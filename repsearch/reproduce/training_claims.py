@@ -105,7 +105,7 @@ def early_layers_are_hard(data: str) -> Found:
 
     errors = [error(block) for block in (0, 1, 2)]
     return Found(f"{', '.join(shown(values, 2) for values in errors)} at blocks 0, 1, 2", "",
-                 [Contrast(paired(errors[0], errors[block]), ERROR, f"against block {block}") for block in (1, 2)],
+                 [Contrast(paired(errors[0], errors[n]), ERROR, f"block 0 against block {n}") for n in (1, 2)],
                  "error", 2)
 
 

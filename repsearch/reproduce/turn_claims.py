@@ -57,6 +57,8 @@ class Turned:
 
 CONTROLLED = Turned(f"CIFAR-10, {FEW} images, not augmented", "cifar10", FEW, experiments="turns-500 turns-500-rivals")
 """What controls were made of."""
+BUDGETED = Turned(f"CIFAR-10, {FEW} images, not augmented, SGD in as many forward passes", "cifar10", FEW,
+                  rival="sgd-budget", experiments="turns-500 turns-500-budget-rivals")
 PLAIN = (
     CONTROLLED,
     Turned("CIFAR-10, 2,000 images, not augmented", "cifar10"),

@@ -247,7 +247,7 @@ def generations() -> Again:
 
 def easiest() -> Again:
     end = figure2()[:, 1, :, 1]
-    return Again({f"against block {block}": (end[:, block] - end[:, 2], 0) for block in (0, 1)}, end.T)
+    return Again({f"block 2 against block {block}": (end[:, block] - end[:, 2], 0) for block in (0, 1)}, end.T)
 
 
 def solutions(block: int, runs: int, name: str = FIGURE3) -> Numbers:
@@ -274,7 +274,7 @@ def steadily() -> Again:
 
 
 def fastest() -> Again:
-    parts = {f"against block {block}": (np.subtract(*together(growth(0), growth(block))), 0) for block in (1, 2)}
+    parts = {f"block 0 against block {block}": (np.subtract(*together(growth(0), growth(block))), 0) for block in (1, 2)}
     return Again(parts, [together(growth(block))[0] for block in range(3)])
 
 

@@ -1,7 +1,8 @@
 """Which cells of a chapter run after its set-up alone; run by test_cells.py: python cells_alone.py CHAPTER.py.
 
 The cells tagged "setup" run once; each cell tagged "copyable" then runs in a fork of that process, which knows nothing
-of the others. What went wrong is printed as JSON: the number of a code cell, and the error.
+of the others. Only the first is left out: the chapter's own run is its run alone, and it is often the longest. What went
+wrong is printed as JSON: the number of a code cell, and the error.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ def answer(shell: InteractiveShell, source: str, end: Connection) -> None:
 def main(chapter: Path) -> None:
     cells = [cell for cell in jupytext.read(chapter).cells if cell.cell_type == "code"]
     shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
-    for cell in cells:
-        if "setup" in cell.metadata.get("tags", []):
-            error = run(shell, cell.source)
-            assert error is None, error
+    setup = [cell for cell in cells if "setup" in cell.metadata.get("tags", [])]
+    for cell in setup:
+        error = run(shell, cell.source)
+        assert error is None, error
     fork, errors = multiprocessing.get_context("fork"), {}
     for number, cell in enumerate(cells):
-        if "copyable" in cell.metadata.get("tags", []):
+        if number > len(setup) and "copyable" in cell.metadata.get("tags", []):
             ours, theirs = fork.Pipe(duplex=False)
             child = fork.Process(target=answer, args=(shell, cell.source, theirs))
             child.start()

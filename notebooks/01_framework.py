@@ -172,9 +172,9 @@ Markdown(markdown(head, rows))
 # ## What the paper says, and what came out
 #
 # The verdicts follow [these rules](../book/claims.md). The last column but one says what decides: how far what the
-# claim says is above zero, on average over seeds, with a 95 % interval. "Within a point of SGD" at five points behind
-# would be *-4 points inside 1 point*, and fail. The claims are of the same experiment on photographs: CIFAR-10, wider
-# networks (`python -m repsearch reproduce perturbation`).
+# claim says is above zero, on average over seeds, with a 95 % interval; below zero is the opposite of the claim. The
+# claims are of the same experiment on photographs: CIFAR-10, wider networks (`python -m repsearch reproduce
+# perturbation`).
 
 # %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table

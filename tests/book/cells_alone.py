@@ -1,8 +1,9 @@
 """Which cells of a chapter run after its set-up alone; run by test_cells.py: python cells_alone.py CHAPTER.py.
 
 The cells tagged "setup" run once; each cell tagged "copyable" then runs in a fork of that process, which knows nothing
-of the others. Only the first is left out: the chapter's own run is its run alone, and it is often the longest. What went
-wrong is printed as JSON: the number of a code cell, and the error.
+of the others. Left out are cells that use no name which a cell between the set-up and them has bound: for them the run of
+the whole chapter, which `make chapters` does, is a run alone. What went wrong is printed as JSON: the number of a code
+cell, and the error.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import symtable
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +30,19 @@ def run(shell: InteractiveShell, source: str) -> str | None:
     return None if error is None else f"{type(error).__name__}: {error}"
 
 
+def names(source: str) -> tuple[set[str], set[str]]:
+    """Names that a cell gives something to, and names that it reads, but for those of its functions and loops in
+    brackets."""
+    cell = symtable.symtable(source, "cell", "exec")
+    given = {symbol.get_name() for symbol in cell.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    read, inner = {symbol.get_name() for symbol in cell.get_symbols() if symbol.is_referenced()}, cell.get_children()
+    while inner:
+        scope = inner.pop()
+        read |= {symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global()}
+        inner += scope.get_children()
+    return given, read
+
+
 def answer(shell: InteractiveShell, source: str, end: Connection) -> None:
     end.send(run(shell, source))
 
@@ -39,9 +54,12 @@ def main(chapter: Path) -> None:
     for cell in setup:
         error = run(shell, cell.source)
         assert error is None, error
-    fork, errors = multiprocessing.get_context("fork"), {}
-    for number, cell in enumerate(cells):
-        if number > len(setup) and "copyable" in cell.metadata.get("tags", []):
+    fork, errors, before = multiprocessing.get_context("fork"), {}, set()
+    for number, cell in list(enumerate(cells))[len(setup):]:
+        given, read = names(cell.source)
+        needs = read & before
+        before |= given
+        if needs and "copyable" in cell.metadata.get("tags", []):
             ours, theirs = fork.Pipe(duplex=False)
             child = fork.Process(target=answer, args=(shell, cell.source, theirs))
             child.start()

@@ -172,7 +172,7 @@ Markdown(markdown(head, rows))
 # ## What the paper says, and what came out
 #
 # The verdicts follow [these rules](../book/claims.md). The last column but one says what decides: how far what the
-# claim says is above zero, on average over seeds, with a 95 % interval; below zero is the opposite of the claim. The
+# claim says is above zero, on average over seeds, with its interval; below zero is the opposite of the claim. The
 # claims are of the same experiment on photographs: CIFAR-10, wider networks (`python -m repsearch reproduce
 # perturbation`).
 

@@ -251,8 +251,9 @@ Markdown(markdown(["test accuracy, %", *NAMES.values(), "seeds"], rows)
          + "\n".join(f"- {images_of(key)}." for key in NAMES))
 
 # %% [markdown]
-# A mean with its deviation does not say whether two rows differ. Here is how far each is from search-based training,
-# seed by seed; an interval that leaves out zero is bold.
+# The bold rows take, on each data set, the row that did best on validation images, which need not be the best of the
+# table. A mean with its deviation does not say whether two rows differ. Here is how far each is from search-based
+# training, seed by seed; an interval that leaves out zero is bold.
 
 # %% tags=["copyable"]
 beside = ("untrained-body", "untrained-slow-head", "other", "class-means",

@@ -173,9 +173,10 @@ Markdown(found + "\n\nIf the two erred independently, chance in the test images 
          f"alone would make the difference uncertain by ± {of_images:.1f}.")
 
 # %% [markdown]
-# As many epochs is not as much work: searches cost forward passes, too. So the second row gives SGD as many, with the
-# best epoch chosen as ever; its settings are those that were best in few epochs. Computing longer does not bring it
-# to the loop.
+# One shot and SGD have higher means here than in [the tables before](04_learning): either side has weight decay, and
+# the seeds are others, which no setting was chosen on. As many epochs is not as much work: searches cost forward
+# passes, too. So the second row gives SGD as many, with the best epoch chosen as ever; its settings are those that
+# were best in few epochs. Computing longer does not bring it to the loop.
 #
 # The five differences lie so close together that part of it is luck: take the wider of the two uncertainties. The
 # lead is larger than either.

@@ -53,7 +53,7 @@ def beside_the_paper(found: Sequence[Claim]) -> Figure:
 
 
 def _row(ax: Axes, claim: Claim, reported: float, place: float) -> None:
-    """Both numbers, and the verdict in its colour behind them."""
+    """Both numbers, ours in the colour of the verdict, which stands behind them."""
     ours, verdict = interval(claim.found.difference), claim.found.verdict
     colour = VERDICT_COLOURS.get(verdict, "#767676")
     ax.plot([ours.low, ours.high], [place, place], color=colour, linewidth=2)

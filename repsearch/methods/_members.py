@@ -90,18 +90,27 @@ class Members:
             self._look(images.flatten(0, own) if own else images)
         factors = torch.tensor(scales or [1.0], device=self.device)
         self.plain, self.offsets = not scales, offsets
+        if self.together:
+            try:
+                with self._patched(len(factors), own):
+                    return self._side_by_side(factors, images, own)
+            except RuntimeError as error:
+                if not any(word in str(error) for word in ("vmap", "atching rule")):
+                    raise
+                self.together = False  # the network does what depends on a member's numbers, such as `if x.sum() > 0`
         with self._patched(len(factors), own):
-            if not self.together:
-                return self._one_by_one(factors, images, own)
-            each = max(1, ROWS // (images.shape[own] * len(factors)))
-            found = []
-            for start in range(0, count(offsets), each):
-                at = slice(start, min(start + each, count(offsets)))
-                theirs = images if own == 0 else images[at] if own == 1 else images[:, at]
-                found.append(self._side_by_side(at, factors, theirs, own))
-            return torch.cat(found, dim=1)
+            return self._one_by_one(factors, images, own)
 
-    def _side_by_side(self, at: slice, factors: Tensor, images: Tensor, own: int) -> Tensor:
+    def _side_by_side(self, factors: Tensor, images: Tensor, own: int) -> Tensor:
+        each = max(1, ROWS // (images.shape[own] * len(factors)))
+        found = []
+        for start in range(0, count(self.offsets), each):
+            at = slice(start, min(start + each, count(self.offsets)))
+            theirs = images if own == 0 else images[at] if own == 1 else images[:, at]
+            found.append(self._some(at, factors, theirs, own))
+        return torch.cat(found, dim=1)
+
+    def _some(self, at: slice, factors: Tensor, images: Tensor, own: int) -> Tensor:
         directions = vmap(self._one, in_dims=(0, 0, None, 0 if own else None), randomness="same")
         members = vmap(directions, in_dims=(None, None, 0, 0 if own == 2 else None), randomness="same")
         numbers = torch.arange(at.start, at.stop, device=self.device)
@@ -130,9 +139,10 @@ class Members:
         for name, offset in offsets.items():
             if name not in self.inside:
                 noise = dense(offset, self.weights[name].shape)
-                weights[name] = noise if self.plain else self.weights[name] + scale * noise
+                weights[name] = noise if self.plain else torch.addcmul(self.weights[name], scale, noise)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        logits: Tensor = functional_call(self.model, {**weights, **buffers}, (images,))
+        # A copy, for the network may change its input in place.
+        logits: Tensor = functional_call(self.model, {**weights, **buffers}, (images.clone(),))
         return logits
 
     # --- layers that noise goes through -------------------------------------------------------------------------------
@@ -146,18 +156,19 @@ class Members:
                 owners[id(weight)] = owners.get(id(weight), 0) + 1
         candidates: dict[str, nn.Linear | nn.Conv2d] = {}
         for name, module in self.model.named_modules():
-            if _plain(module) and owners[id(module.weight)] == 1:
+            if _plain(module) and owners.get(id(module.weight)) == 1:
                 candidates[f"{name}.weight" if name else "weight"] = module
         called: dict[str, bool] = {}
 
-        def seen(name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            called[name] = called.get(name, False) or inputs[0].requires_grad
+        def seen(name: str, _module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+            called[name] = called.get(name, False) or (inputs or (named["input"],))[0].requires_grad
 
-        hooks = [module.register_forward_pre_hook(partial(seen, name)) for name, module in candidates.items()]
+        hooks = [module.register_forward_pre_hook(partial(seen, name), with_kwargs=True)
+                 for name, module in candidates.items()]
         try:
             buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
             with torch.enable_grad(), same_draws(self.device):
-                functional_call(self.model, buffers, (images[:2],))
+                functional_call(self.model, buffers, (images[:2].clone(),))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -181,9 +192,10 @@ class Members:
             for name in self.inside:
                 del layers[name].forward
 
-    def _forward(self, name: str, layer: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor:
+    def _forward(self, name: str, layer: nn.Linear | nn.Conv2d, input: Tensor) -> Tensor:
         """layer(x) + scale * (noise on its weight)(x)."""
         offsets, number, scale = self.member
+        x = input
         offset = offsets[name]
         if isinstance(layer, nn.Conv2d):
             assert isinstance(offset, tuple)
@@ -207,8 +219,9 @@ class Members:
 
 
 def _plain(module: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
-    """A layer as torch has it, not a subclass of one; of convolutions, one in a single group."""
-    return type(module) is nn.Linear or (type(module) is nn.Conv2d and module.groups == 1)
+    """A layer as torch has it, not a subclass of one and with no hook in its place; a convolution, in one group."""
+    known = type(module) is nn.Linear or (type(module) is nn.Conv2d and module.groups == 1)
+    return known and "forward" not in vars(module)
 
 
 def _low_rank_convolution(layer: nn.Conv2d, offset: tuple[Tensor, Tensor], scale: Tensor, x: Tensor) -> Tensor:

@@ -144,8 +144,8 @@ class Population(Method):
             raise InputError("fitness: expected a tensor of one number, for logits (B, classes) and labels (B,)")
         return self.sign * torch.stack([one.reshape(()).float() for one in found]).view(logits.shape[:2])
 
-    def survivors(self, scores: Tensor) -> Tensor:
-        """Members without a finite fitness get the lowest of the others'."""
+    def survivors(self, scores: Tensor, lowest: float | None = None) -> Tensor:
+        """Members without a finite fitness get the lowest of the others', or this."""
         finite = scores.isfinite()
         if bool(finite.all()):
             return scores
@@ -155,7 +155,7 @@ class Population(Method):
             self.warned = True
             warnings.warn(f"method: {int((~finite).sum())} of {scores.numel()} members have no finite fitness, and "
                           "count as the worst; history.parts['lost'] has their share", stacklevel=6)
-        return torch.where(finite, scores, scores[finite].min())
+        return torch.where(finite, scores, scores[finite].min() if lowest is None else lowest)
 
     def done(self, model: nn.Module, batch: Batch, scores: Tensor, cost: float, loss: Tensor | None = None) -> Step:
         """What `fit` is told; what the network keeps beside its weights, such as statistics, is brought up to date.

@@ -108,7 +108,7 @@ class DeepGA(Population):
     def step(self, model: nn.Module, batch: Batch, config: FitConfig) -> Step:
         """The next generation's parents, and the elite's weights for the network."""
         scores, _ = self.evaluate(self.population, batch.images, batch.labels)
-        fitness = self.survivors(scores)[0]
+        fitness = self.survivors(scores, -torch.inf)[0]
         best = torch.argsort(fitness, descending=True, stable=True)[: self.parents]
         chosen = [self._member(int(number)) for number in best]
         self.genomes, self.vectors = [genome for genome, _ in chosen], [vector for _, vector in chosen]

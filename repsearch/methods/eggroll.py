@@ -61,8 +61,9 @@ class EGGROLL(EvolutionStrategy):
         self.sizes = {name: size for name, size in sizes.items() if min(size) > self.rank}
         if not self.sizes:
             highest = max((min(size) for size in sizes.values()), default=0)
-            raise InputError(f"rank={self.rank}: the network's matrices have ranks up to {highest}; expected less than "
-                             "that, or EvolutionStrategy, whose noise has every rank")
+            found = f"have ranks up to {highest}; expected a lower one" if highest else "are none that can be trained"
+            raise InputError(f"rank={self.rank}: the network's matrices {found}, or EvolutionStrategy, whose noise has "
+                             "every rank")
         self.lengths = [self.rank * sum(self.sizes[name]) if name in self.sizes else weight.numel()
                         for name, weight in self.members.weights.items()]
 

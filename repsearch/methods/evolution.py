@@ -102,7 +102,7 @@ class EvolutionStrategy(Population):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after these steps."""
         super().load_state_dict(state)
-        self.moments = list(state["moments"])
+        self.moments = [moment.to(self.members.device) for moment in state["moments"]]
 
     @torch.no_grad()
     def step(self, model: nn.Module, batch: Batch, config: FitConfig) -> Step:

@@ -93,7 +93,7 @@ class GOEA(Population):
     def _best(self, batch: Batch) -> tuple[Tensor, list[int]]:
         """Fitness of parent and children, (1, population + 1), and the child that was taken, if any was."""
         scores, kept = self.evaluate(self.population + 1, batch.images, batch.labels)
-        best = int(self.survivors(scores)[0].argmax())
+        best = int(self.survivors(scores, -torch.inf)[0].argmax())
         if scores[0, best] > scores[0, 0] or not scores[0, 0].isfinite():
             self._take(best, kept)
             return scores, [best]
@@ -109,26 +109,32 @@ class GOEA(Population):
                 one: Offsets = self.members.parts(steps[number - block[0]][None])
                 scores[0, number] = self.fitness(self.members.logits(one, (1.0,), batch.images), batch.labels)[0, 0]
                 parent = scores[0, taken[-1] if taken else 0]
-                if number and (scores[0, number] > parent or (scores[0, number].isfinite() and not parent.isfinite())):
+                if number and scores[0, number].isfinite() and (scores[0, number] > parent or not parent.isfinite()):
                     self.members.move(self.members.centre() + steps[number - block[0]])
                     taken.append(number)
         self.survivors(scores)
         return scores, taken
 
     def _take(self, number: int, kept: dict[int, Tensor]) -> None:
-        for start, stop, steps in self.drawn(self.blocks(self.population + 1), kept):
-            if start <= number < stop:
-                self.members.move(self.members.centre() + steps[number - start])
+        (block,) = (block for block in self.blocks(self.population + 1) if block[0] <= number < block[1])
+        steps = kept[block[0]] if block[0] in kept else self.draw(*block)
+        self.members.move(self.members.centre() + steps[number - block[0]])
 
 
 @contextmanager
 def _without_dropout(model: nn.Module) -> Iterator[None]:
     active = [module for module in model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)
               and module.training]
+    inside = [(module, module.dropout) for module in model.modules()
+              if isinstance(module, nn.MultiheadAttention | nn.RNNBase)]
     for module in active:
         module.eval()
+    for layer, _ in inside:
+        layer.dropout = 0.0
     try:
         yield
     finally:
         for module in active:
             module.train()
+        for layer, share in inside:
+            layer.dropout = share

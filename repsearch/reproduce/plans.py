@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from repsearch import checks
 from repsearch.bench.benchmark import Bench
+from repsearch.bench.strategies import Setup as StrategyRates
 from repsearch.reproduce import untrained
 from repsearch.reproduce.loops import LOOPS
 from repsearch.reproduce.rival_settings import rival_of
@@ -19,6 +20,7 @@ from repsearch.reproduce.search_plans import (
     perturbation_setup,
     search_setup,
 )
+from repsearch.reproduce.strategy_settings import es_setup, estimates_setup
 from repsearch.reproduce.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -75,5 +77,8 @@ PLANS = {
     "training": Plan("repsearch.reproduce.trainings", _training),
     "alternate": Plan("repsearch.reproduce.alternated", _alternate, resumed=True),
     "rival": Plan("repsearch.reproduce.rivals", _rival),
+    "es": Plan("repsearch.reproduce.strategies", es_setup),
+    "es-estimates": Plan("repsearch.reproduce.estimates", estimates_setup),
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),
+    "strategy-rates": Plan("repsearch.bench.strategies", lambda *_: StrategyRates(), alone=True),
 }

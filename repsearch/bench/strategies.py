@@ -40,9 +40,12 @@ class Setup:
 
     Args:
         seconds: how long each contestant is timed on each network, at least.
+        threads: of torch, for the loop's sake: on two it is many times slower as soon as anything else runs. JAX takes
+            what it finds.
     """
 
     seconds: float = 2.0
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,13 @@ def run(setup: Setup, *_: Any) -> dict[str, Any]:
     Returns:
         `rows`, each a network and contestant with its members a second; `skipped`, libraries that are not installed.
     """
-    rows = [{"network": name, "contestant": title, "members_per_second": rate}
-            for name, arena in NETWORKS.items() for title, rate in _rates(arena, setup.seconds).items()]
+    before = torch.get_num_threads()
+    torch.set_num_threads(setup.threads)
+    try:
+        rows = [{"network": name, "contestant": title, "members_per_second": rate}
+                for name, arena in NETWORKS.items() for title, rate in _rates(arena, setup.seconds).items()]
+    finally:
+        torch.set_num_threads(before)
     return {"rows": rows, "skipped": [name for name in LIBRARIES if not installed(name)]}
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from repsearch.checks import InputError
+from repsearch.methods._chain import FEW, chained, is_chain
 
 Offset = Tensor | tuple[Tensor, Tensor]
 """Noise on a weight: (D, *shape) of D directions; or factors (D, m, r) and (D, n, r) of noise on a matrix (m, n), or on
@@ -22,8 +23,6 @@ ROWS = 16384
 """Images times members that go through a network side by side."""
 IMAGES = 400
 """Images that go through a convolutional network at once; more of them leave the cache."""
-FEW = 4
-"""Up to this rank, a sum of products is faster than a product of matrices."""
 
 
 class Members:
@@ -42,6 +41,12 @@ class Members:
         self.weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         if not self.weights:
             raise InputError("model: none of its parameters can be trained; expected at least one")
+        # Every name of a weight that several modules own; a module that is there twice has one name.
+        found: dict[int, list[str]] = {}
+        for prefix, module in model.named_modules():
+            for name, weight in module.named_parameters(prefix, recurse=False):
+                found.setdefault(id(weight), []).append(name)
+        self.names = {name: found[id(weight)] for name, weight in self.weights.items()}
         self.dimension = sum(weight.numel() for weight in self.weights.values())
         self.device = next(iter(self.weights.values())).device
         modules = list(model.modules())
@@ -50,6 +55,7 @@ class Members:
         # write to them.
         self.together = not self.keeps and not any(isinstance(module, nn.modules.conv._ConvNd) for module in modules)
         self.normed = any(isinstance(module, nn.modules.batchnorm._NormBase) for module in modules)
+        self.chain = is_chain(model)
         self.layers: dict[str, nn.Linear | nn.Conv2d] | None = None
         self.first: set[str] = set()
 
@@ -111,12 +117,18 @@ class Members:
         return torch.cat(found, dim=1)
 
     def _some(self, at: slice, factors: Tensor, images: Tensor, own: int) -> Tensor:
+        if self.chain and own == 0:
+            assert isinstance(self.model, nn.Sequential)
+            found = chained(self.model, cut(self.offsets, at), factors, images, self.plain)
+            if found is not None:
+                return found
+            self.chain = False
         directions = vmap(self._one, in_dims=(0, 0, None, 0 if own else None), randomness="same")
         members = vmap(directions, in_dims=(None, None, 0, 0 if own == 2 else None), randomness="same")
         numbers = torch.arange(at.start, at.stop, device=self.device)
         with same_draws(self.device):
-            found: Tensor = members(cut(self.offsets, at), numbers, factors, images)
-        return found
+            logits: Tensor = members(cut(self.offsets, at), numbers, factors, images)
+        return logits
 
     def _one_by_one(self, factors: Tensor, images: Tensor, own: int) -> Tensor:
         found = []
@@ -135,14 +147,15 @@ class Members:
     def _one(self, offsets: Offsets, number: Tensor, scale: Tensor, images: Tensor) -> Tensor:
         """Of a single member."""
         self.member = (offsets, number, scale)
-        weights = {}
+        weights: dict[str, Tensor] = {}
         for name, offset in offsets.items():
             if name not in self.inside:
                 noise = dense(offset, self.weights[name].shape)
-                weights[name] = noise if self.plain else torch.addcmul(self.weights[name], scale, noise)
+                moved = noise if self.plain else torch.addcmul(self.weights[name], scale, noise)
+                weights |= dict.fromkeys(self.names[name], moved)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         # A copy, for the network may change its input in place.
-        logits: Tensor = functional_call(self.model, {**weights, **buffers}, (images.clone(),))
+        logits: Tensor = functional_call(self.model, {**weights, **buffers}, (images.clone(),), tie_weights=False)
         return logits
 
     # --- layers that noise goes through -------------------------------------------------------------------------------
@@ -150,14 +163,11 @@ class Members:
     def _look(self, images: Tensor) -> None:
         """Find the layers that are called as modules and alone own their weight; and those that see the images' own
         features, which no trained weight has changed."""
-        owners: dict[int, int] = {}
-        for module in self.model.modules():
-            for weight in module.parameters(recurse=False):
-                owners[id(weight)] = owners.get(id(weight), 0) + 1
         candidates: dict[str, nn.Linear | nn.Conv2d] = {}
-        for name, module in self.model.named_modules():
-            if _plain(module) and owners.get(id(module.weight)) == 1:
-                candidates[f"{name}.weight" if name else "weight"] = module
+        for prefix, module in self.model.named_modules():
+            name = f"{prefix}.weight" if prefix else "weight"
+            if _plain(module) and self.names.get(name) == [name]:
+                candidates[name] = module
         called: dict[str, bool] = {}
 
         def seen(name: str, _module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
@@ -168,11 +178,11 @@ class Members:
         try:
             buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
             with torch.enable_grad(), same_draws(self.device):
-                functional_call(self.model, buffers, (images[:2].clone(),))
+                functional_call(self.model, buffers, (images[:2].clone(),), tie_weights=False)
         finally:
             for hook in hooks:
                 hook.remove()
-        self.layers = {name: layer for name, layer in candidates.items() if name in called and name in self.weights}
+        self.layers = {name: layer for name, layer in candidates.items() if name in called}
         self.first = {name for name in self.layers if not called[name]}
 
     @contextmanager

@@ -24,6 +24,8 @@ Score = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, classes) and labels (B,) to one number."""
 DRAWN = 2**22
 """Numbers of noise that are drawn at once, from one seed: 16 MiB, so that memory does not grow with the population."""
+AT_ONCE = 256
+"""Directions that are drawn at once, at most, so that ranks have something to share."""
 KEPT = 2**24
 """Numbers of noise that are kept from a generation's evaluation to its update, and not drawn twice: 64 MiB."""
 
@@ -85,7 +87,7 @@ class Population(Method):
 
     def blocks(self, directions: int) -> list[tuple[int, int]]:
         """(start, stop) of the directions that are drawn at once."""
-        size = min(max(1, DRAWN // self.width), 64)
+        size = min(max(1, DRAWN // self.width), AT_ONCE)
         return [(start, min(start + size, directions)) for start in range(0, directions, size)]
 
     def drawn(self, blocks: Sequence[tuple[int, int]], kept: dict[int, Tensor]) -> Iterator[tuple[int, int, Tensor]]:

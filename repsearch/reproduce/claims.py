@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from repsearch.reproduce import model_claims as models
 from repsearch.reproduce import own_claims as own
 from repsearch.reproduce import search_claims as searched
+from repsearch.reproduce import strategy_claims as strategies
 from repsearch.reproduce import training_claims as trained
 from repsearch.reproduce import turn_claims as turns
 from repsearch.reproduce.found import Found
@@ -16,12 +17,14 @@ from repsearch.reproduce.records import Record, read_records
 
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 PHOTOGRAPHS = ("cifar10", "cifar100")
+STRATEGIES = "strategies"
+"""In place of a section: claims of notes on evolution strategies, not of the paper."""
 NORMALISED = ("no-normalisation", "no-normalisation-x0.1", "no-normalisation-x0.01", "no-normalisation-x0.001")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper.
+    """One claim of the paper, or of the notes on evolution strategies.
 
     Args:
         section: where it is made.
@@ -41,6 +44,11 @@ class Claim:
     ours: bool = False
     reported: float | None = None
 
+    @property
+    def asked_by(self) -> str:
+        """The "paper", "notes", or us: "ours"."""
+        return "ours" if self.ours else "notes" if self.section == STRATEGIES else "paper"
+
     @cached_property
     def found(self) -> Found:
         """What came out, read once."""
@@ -53,10 +61,10 @@ def beside(found: Sequence[Claim]) -> list[tuple[Claim, float]]:
 
 
 def claims() -> list[Claim]:
-    """Every claim, in the paper's order."""
+    """Every claim, in the paper's order; then those of the notes."""
     (paper,) = read_records("paper")
     return [*_section_2(), *_section_3_1(), *_section_3_2(), *_section_4_1(), *_section_4_3(paper), *_section_4_4(),
-            *_section_4_5(), *_section_6(paper), *_appendix_b()]
+            *_section_4_5(), *_section_6(paper), *_appendix_b(), *_strategies()]
 
 
 def _section_2() -> list[Claim]:
@@ -238,4 +246,48 @@ def _table2(data: str, paper: Record) -> list[Claim]:
         Claim("4.3", f"Augmentation helps, though all variants of an image share a target: {NAMES[data]}",
               f"{every - plain['search-based']:.1f} points; SGD {sgd - plain['SGD']:.1f}", "table1 table2",
               partial(trained.augmentation_helps, data), ours=True, reported=every - plain["search-based"]),
+    ]
+
+
+def _strategies() -> list[Claim]:
+    minibatch, narrow, wide = "A minibatch shared", strategies.NARROW, strategies.WIDE
+
+    def claim(what: str, experiment: str, judge: Callable[[], Found], ours: bool = False) -> Claim:
+        return Claim(STRATEGIES, what, "", experiment, judge, ours)
+
+    estimates, judged = "es-estimates", strategies
+    return [
+        claim(f"The variance of an estimate is a quadratic's, within a fifth (sigma {narrow})", estimates,
+              judged.closed_forms),
+        claim("The cosine of estimate and gradient is a quadratic's, within a tenth", estimates, judged.cosines),
+        claim("At equal evaluations pairs are noisier than one-sided members with a baseline where curvature is little",
+              estimates, partial(judged.pairs_against_members, "before", narrow)),
+        claim("Pairs are less noisy than they where curvature is much", estimates,
+              partial(judged.pairs_against_members, "after", wide)),
+        claim(f"{minibatch} within a pair lowers the variance, by a tenth at least", estimates,
+              partial(judged.sharing_lowers, judged.MEMBER)),
+        claim(f"{minibatch} by all pairs lowers the variance, by a tenth at least", estimates,
+              partial(judged.sharing_lowers, judged.PAIR)),
+        claim(f"Mirror images that see images of their own train worse (sigma {narrow})", "es-arms",
+              partial(judged.trains_worse, judged.MEMBER, judged.SHARED, narrow)),
+        claim(f"Mirror images that see images of their own train worse (sigma {wide})", "es-arms",
+              partial(judged.trains_worse, judged.MEMBER, judged.SHARED, wide), ours=True),
+        claim(f"Pairs that see images of their own train worse (sigma {narrow})", "es-arms",
+              partial(judged.trains_worse, judged.PAIR, judged.SHARED, narrow)),
+        claim(f"One-sided members without a baseline train worse (sigma {narrow})", "es-arms",
+              partial(judged.trains_worse, "one-sided, shared", judged.SHARED, narrow)),
+        claim("One-sided members with a baseline train as well as pairs, within two points", "es-arms",
+              judged.baseline_is_as_good),
+        claim("The bias falls with sigma, by more than its root", estimates, partial(judged.bias_falls, 0)),
+        claim("The bias falls with the square of sigma", estimates, judged.bias_is_quadratic),
+        claim("Of a cubic fitness the bias grows with the dimension: sigma^2 (d + 2), within a tenth", estimates,
+              judged.growth),
+        claim("Under noise of rank 1 the bias falls with sigma, by more than its root", estimates,
+              partial(judged.bias_falls, 1)),
+        claim("What low rank adds to the bias falls with the rank, not with its root", estimates,
+              judged.falls_with_rank),
+        claim("Noise of rank 1 trains as well as noise of full rank, within two points", "es-ranks",
+              judged.rank_hardly_matters),
+        claim("SGD trains better than the best search of weights on the same budget of forward passes", "es es-tuning",
+              judged.sgd_is_better),
     ]

@@ -202,7 +202,7 @@ def _network(setup: Setup, seed: int, root: str | None) -> dict[str, Any]:
     """In float64, for the losses of steps that are nearly as good differ by less than float32 can tell."""
     data, generator = pictures(setup.sample, root, seed), generator_of(seed, 2)
     images, labels = data.train.images[: setup.images].double(), data.train.labels[: setup.images]
-    model = greedy_network(PLAIN, seed).double().eval()
+    model = greedy_network(PLAIN, seed).double().to(memory_format=torch.contiguous_format).eval()
     settle(model)
     start, downhill = flat(model.parameters()), -gradient(model, images, labels)
     angles, mean_steps = [], []

@@ -78,8 +78,8 @@ def expected_cosine(dimension: int, generations: int, tries: int = BEST_OF) -> f
 
 def expected_gain(way: Way, tries: int) -> float:
     """Of a step as long as one random one, in |g| / sqrt(n) of its length, for n much larger than N: a single improving
-    step, the best, the mean of the improving ones, or all of them weighted with their gain."""
-    gains = {"one": math.sqrt(2 / math.pi), "mean": math.sqrt(tries / math.pi), "sum": math.sqrt(tries)}
+    step, the best, the mean of the improving ones, or all of them weighted with their gain above the mean."""
+    gains = {"one": math.sqrt(2 / math.pi), "mean": math.sqrt(tries / math.pi), "sum": math.sqrt(tries - 1)}
     return expected_maximum(tries) if way == "best" else gains[way]
 
 

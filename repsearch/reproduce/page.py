@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from repsearch.reproduce.catalogue import ALL_SEEDS, runs
-from repsearch.reproduce.claims import NAMES, Claim, beside, claims
+from repsearch.reproduce.claims import NAMES, STRATEGIES, Claim, beside, claims
 from repsearch.reproduce.intervals import FAILS, HOLDS, IN_PART, UNDECIDED, UNTRIED, expected_by_chance, interval
 from repsearch.reproduce.records import FOLDER, read_records
 from repsearch.reproduce.tables import markdown
@@ -101,20 +101,30 @@ def page() -> str:
     """The page of all claims."""
     found = claims()
     sections = "\n\n".join(
-        f"## {'Appendix' if section.isalpha() else 'Section'} {section}\n\n"
+        f"## {_title(section)}\n\n"
         + _table([claim for claim in found if claim.section == section], several=False, command=True)
         for section in dict.fromkeys(claim.section for claim in found))
-    papers, ours = ([claim for claim in found if claim.ours == own] for own in (False, True))
+    papers, ours, notes = ([claim for claim in found if claim.asked_by == who] for who in ("paper", "ours", "notes"))
     data = "\n".join(f"- {images_of(name)}." for name in NAMES)
     compared = [(interval(claim.found.difference), reported) for claim, reported in beside(found)]
     inside = sum(around.low <= reported <= around.high for around, reported in compared)
     return _PAGE.format(total=len(papers), counts=counted(papers), ours=len(ours), ours_counts=counted(ours),
-                        chance=by_chance(papers), data=data, sections=sections, compared=len(compared), inside=inside)
+                        chance=by_chance(papers), notes=len(notes), notes_counts=counted(notes),
+                        notes_chance=by_chance(notes), data=data, sections=sections, compared=len(compared),
+                        inside=inside)
+
+
+def _title(section: str) -> str:
+    """Of a part of the page."""
+    if section == STRATEGIES:
+        return f"Evolution {section}"
+    return f"{'Appendix' if section.isalpha() else 'Section'} {section}"
 
 
 _PAGE = """# Every claim, and what came out
 
-**{total} claims of the paper, at our size: {counts}.** Beside them {ours} questions of our own: {ours_counts}.
+**{total} claims of the paper, at our size: {counts}.** Beside them {ours} questions of our own: {ours_counts};
+and {notes} claims that notes on [evolution strategies](../notebooks/14_strategies) make: {notes_counts}.
 
 ```{{raw}} html
 <link rel="stylesheet" href="../_static/claims/claims.css">
@@ -144,8 +154,8 @@ left). Its 95 % interval (Student's t over seeds; differences are taken seed by 
 - *in part*: of the parts that are named some hold and some fail. A claim of several parts holds if all do.
 
 If nothing had any effect, at most {chance:.1f} of the {total} would hold by chance: 0.025 each, twice that where
-either sign counts. What is read off the code or off every single search, and not off a mean over seeds, is not counted
-there.
+either sign counts; of the {notes} at most {notes_chance:.1f}. What is read off the code or off every single search, and
+not off a mean over seeds, is not counted there.
 
 A verdict is about the claim *at our size*: narrow networks, few images, and the library's default reading, in which
 noise is drawn once a map and smoothed alone; rows that use another say so. The paper's sizes are many times larger.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import log
 from typing import Any
 
-from repsearch.reproduce.claims import Claim
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast, within
 from repsearch.reproduce.records import Record, read_records
@@ -15,48 +13,11 @@ from repsearch.reproduce.seeds import Numbers, paired, shown
 from repsearch.reproduce.strategy_settings import ARM_SIGMAS, PAIRS, TRIALS
 from repsearch.reproduce.strategy_tables import NAMES, arm, ranked, trained
 
-PART = "Evolution strategies"
 SHARED, PAIR, MEMBER = "antithetic, shared", "antithetic, own of a pair", "antithetic, own of a member"
 ALL_PAIRS, ALL_SINGLE = "antithetic, all images", "one-sided, all images, baseline"
 NARROW, WIDE = ARM_SIGMAS
 POINT, POINTS = 0.5, "points"
 TENTH = 0.1
-
-
-def strategy_claims() -> list[Claim]:
-    """Claims of the notes and of EGGROLL's paper, in the order of the chapter."""
-    def claim(what: str, experiment: str, judge: Callable[[], Found], ours: bool = False) -> Claim:
-        return Claim(PART, what, "", experiment, judge, ours)
-
-    return [
-        claim("The variance of an estimate is that of a quadratic's closed form, within a fifth (sigma 0.01)",
-              "es-estimates", closed_forms),
-        claim("The cosine of estimate and gradient is that of its closed form, within a tenth", "es-estimates",
-              cosines),
-        claim("On equal evaluations pairs are noisier than one-sided members with a baseline where curvature is little",
-              "es-estimates", partial(pairs_against_members, "before", NARROW)),
-        claim("They are less noisy where it is much", "es-estimates", partial(pairs_against_members, "after", WIDE)),
-        claim("A minibatch shared within a pair lowers the variance, by a tenth at least", "es-estimates",
-              partial(sharing_lowers, MEMBER)),
-        claim("A minibatch shared by all pairs lowers it, by a tenth at least", "es-estimates",
-              partial(sharing_lowers, PAIR)),
-        claim(f"Mirror images on images of their own train worse, sigma {NARROW}", "es-arms",
-              partial(trains_worse, MEMBER, SHARED, NARROW)),
-        claim(f"They do at sigma {WIDE}", "es-arms", partial(trains_worse, MEMBER, SHARED, WIDE), ours=True),
-        claim("Pairs on images of their own train worse", "es-arms", partial(trains_worse, PAIR, SHARED, NARROW)),
-        claim("One-sided members without a baseline train worse", "es-arms",
-              partial(trains_worse, "one-sided, shared", SHARED, NARROW)),
-        claim("One-sided members with a baseline train as well, within two points", "es-arms", baseline_is_as_good),
-        claim("The bias falls with sigma", "es-estimates", partial(bias_falls, 0)),
-        claim("It falls with its square", "es-estimates", bias_is_quadratic),
-        claim("Of a cubic fitness, it grows with the dimension: sigma^2 (d + 2), within a tenth", "es-estimates",
-              growth),
-        claim("Low-rank noise: the bias falls with sigma at rank 1, too", "es-estimates", partial(bias_falls, 1)),
-        claim("Its bias beyond Gaussian noise falls with the rank, not its root", "es-estimates", falls_with_rank),
-        claim("Accuracy at rank 1 is that of full rank, within two points", "es-ranks", rank_hardly_matters),
-        claim("SGD is better than the best search of weights on the same budget of forward passes", "es es-tuning",
-              sgd_is_better),
-    ]
 
 
 # --- numbers of the records, one a seed -------------------------------------------------------------------------------
@@ -181,7 +142,7 @@ def falls_with_rank() -> Found:
         return log(one["mean"] / last["mean"]) / log(last["rank"] / one["rank"])
 
     powers = list(_estimated(power).values())
-    return Found(f"power -{shown(powers, 2)}", "", [Contrast([value - 0.75 for value in powers])],
+    return Found(f"rank to the power of minus {shown(powers, 2)}", "", [Contrast([value - 0.75 for value in powers])],
                  "of the rank's power beyond three quarters", digits=2)
 
 

@@ -78,7 +78,7 @@ def _strategy(method: str, rate: float, sigma: float, **more: Any) -> Cell:
 RANKED = {"shaping": "ranks", "optimizer": "adam"}
 TRIALS: dict[str, list[Cell]] = {
     "sgd": [Cell(f"Backprop, {rate}, {decay}", "Backprop", _within(BUDGET, 125, rate, 0.85, decay))
-            for rate in (0.03, 0.1, 0.3) for decay in (0.0, 5e-4)],
+            for rate in (0.1, 0.3, 1.0) for decay in (5e-4, 5e-3)],
     "es": [_strategy("EvolutionStrategy", rate, sigma) for rate in (0.003, 0.01, 0.03) for sigma in (0.02, 0.05)],
     "openai-es": [_strategy("OpenAIES", rate, sigma) for rate in (0.003, 0.01, 0.03) for sigma in (0.02, 0.05)],
     "eggroll": [_strategy("EGGROLL", rate, sigma, **RANKED) for rate in (0.003, 0.01, 0.03) for sigma in (0.02, 0.05)],

@@ -70,7 +70,8 @@ def test_all_are_shown_first_and_counted(page: Any) -> None:
     ("verdict", "fails", lambda claim: claim.found.verdict == "fails"),
     ("verdict", "in part", lambda claim: claim.found.verdict == "in part"),
     ("asked by", "ours", lambda claim: claim.ours),
-    ("asked by", "paper", lambda claim: not claim.ours),
+    ("asked by", "paper", lambda claim: claim.asked_by == "paper"),
+    ("asked by", "notes", lambda claim: claim.asked_by == "notes"),
     ("part of the paper", "section-4.3", lambda claim: claim.section == "4.3"),
     ("data set", "CIFAR-10", lambda claim: re.search(r"CIFAR-10(?!0)", claim.what)),
     ("data set", "CIFAR-100", lambda claim: "CIFAR-100" in claim.what),
@@ -95,7 +96,7 @@ def test_words_are_looked_for_in_the_whole_row_and_filters_add_up(page: Any) -> 
     assert 0 < len(found) < len(claims())
     page.get_by_label("asked by", exact=True).select_option("paper")
     both = shown(page)
-    assert set(both) == set(found) & set(wanted(lambda claim: not claim.ours))
+    assert set(both) == set(found) & set(wanted(lambda claim: claim.asked_by == "paper"))
     page.get_by_label("words").fill("no such words")
     assert shown(page) == [] and page.inner_text("[role=status]") == f"0 of {len(claims())} claims"
     page.keyboard.press("Enter")  # leaves the page as it is

@@ -65,11 +65,11 @@ def test_a_linear_fitness_gives_the_projections_of_its_gradient() -> None:
 
 
 def test_more_members_than_a_block_are_drawn_from_seeds_of_their_own() -> None:
-    g, directions = torch.ones(DIMENSION), 64 + 5
+    g, directions = torch.ones(DIMENSION), 256 + 5
     point, method = at(torch.zeros(DIMENSION), seed=3, population=2 * directions, fitness=of_weights(lambda w: w @ g))
-    eps = torch.cat([noise((3, 0, start), count, DIMENSION) for start, count in ((0, 64), (64, 5))])
+    eps = torch.cat([noise((3, 0, start), count, DIMENSION) for start, count in ((0, 256), (256, 5))])
     torch.testing.assert_close(estimate(point, method), ((eps @ g)[:, None] * eps).mean(0), rtol=1e-4, atol=1e-4)
-    assert abs(np.corrcoef(eps[:5].flatten(), eps[64:].flatten())[0, 1]) < 0.5
+    assert abs(np.corrcoef(eps[:5].flatten(), eps[256:].flatten())[0, 1]) < 0.5
 
 
 def test_a_constant_does_not_matter_to_pairs_and_an_even_fitness_gives_nothing() -> None:
@@ -277,7 +277,7 @@ data = rs.load("digits", train=100, validation=50, test=50)
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(64, 10))
 config = rs.FitConfig(epochs=2, batch=50, learning_rate=0.1)
-rs.fit(model, data, EvolutionStrategy(300, 0.05), config, progress=False)
+rs.fit(model, data, EvolutionStrategy(1000, 0.05), config, progress=False)
 name = sys.argv[1] + (str(dist.get_rank()) if len(sys.argv) > 2 else "")
 torch.save(model.state_dict(), name)
 if len(sys.argv) > 2:

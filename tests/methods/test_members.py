@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 import repsearch as rs
-from repsearch.methods._members import Members, Offsets, dense
+from repsearch.methods._members import Members, Offsets, count, dense
 
 
 class Residual(nn.Module):
@@ -36,10 +38,26 @@ def convolutions() -> nn.Module:
                          nn.Conv2d(6, 4, 1), nn.Flatten(), nn.Linear(4, 3))
 
 
-NETWORKS = {
+def frozen() -> nn.Module:
+    net = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.ReLU(inplace=True), nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 8, bias=False),
+                        nn.ReLU(inplace=True), nn.Linear(8, 3))
+    net[3].requires_grad_(False)
+    net[7].weight.requires_grad_(False)
+    return net
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(16, 16)
+    return nn.Sequential(nn.Flatten(), layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(16, 3))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "two layers": lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)),
     "one layer": lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 3, bias=False)),
     "residual": Residual,
+    "three layers, the first frozen": frozen,
+    "a layer twice": twice,
+    "tokens": lambda: nn.Sequential(nn.Flatten(1, 2), nn.ReLU(inplace=True), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)),
     "convolutions": convolutions,
     "spectral norm": lambda: nn.Sequential(spectral_norm(nn.Conv2d(1, 4, 3)), nn.ReLU(), nn.Flatten(), spectral_norm(nn.Linear(16, 3))),
     "a transformer's layer": lambda: nn.Sequential(
@@ -60,11 +78,13 @@ def noise(members: Members, directions: int, rank: int) -> Offsets:
 def one_by_one(net: nn.Module, offsets: Offsets, scales: tuple[float, ...], images: Tensor, own: int) -> Tensor:
     """With each member's weights written into the network, and its buffers as they were."""
     state = {name: value.clone() for name, value in net.state_dict().items()}
-    directions = len(dense(next(iter(offsets.values())), torch.Size((-1, *next(net.parameters()).shape))))
+    directions = count(offsets)
     found = []
     for side, scale in enumerate(scales):
         for number in range(directions):
             for name, weight in net.named_parameters():
+                if name not in offsets:
+                    continue
                 offset = offsets[name]
                 part = (offset[0][number], offset[1][number]) if isinstance(offset, tuple) else offset[number]
                 weight.copy_(state[name] + scale * dense(part, weight.shape))

@@ -239,7 +239,7 @@ def test_it_resumes_to_the_same_bytes(name: str, digits: rs.Dataset, tmp_path: P
 def trained() -> dict[str, Tensor]:
     """Weights after a few generations of more members than a block holds, by two methods."""
     data, found = rs.load("digits", train=100, validation=50, test=50), {}
-    for method in (SNES(150, 0.1), DeepGA(150, 5)):
+    for method in (SNES(400, 0.1), DeepGA(400, 5)):
         net = layers(6, 10)
         rs.fit(net, data, method, rs.FitConfig(epochs=2, batch=50, keep="last"), progress=False)
         found.update({f"{type(method).__name__}.{name}": weight for name, weight in net.state_dict().items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any
@@ -18,14 +17,13 @@ from again import (
     accuracy,
     blocks,
     each,
-    interval,
-    judged,
     one,
     together,
     training,
     turned,
     validated,
 )
+from again_checks import check_what_decides, check_what_is_printed
 
 from repsearch.reproduce.claims import Claim, claims
 
@@ -270,7 +268,7 @@ ROWS: dict[str, Callable[[], Again]] = {
 
 @cache
 def tried() -> dict[str, Claim]:
-    return {claim.what: claim for claim in claims() if claim.experiment}
+    return {claim.what: claim for claim in claims() if claim.experiment and claim.asked_by != "notes"}
 
 
 def test_every_claim_is_computed_twice() -> None:
@@ -279,21 +277,10 @@ def test_every_claim_is_computed_twice() -> None:
 
 @pytest.mark.parametrize("what", ROWS)
 def test_what_decides_is_the_same_by_a_second_computation(what: str) -> None:
-    found, second = tried()[what].found, ROWS[what]()
-    assert [contrast.name for contrast in found.contrasts] == list(second.parts)
-    for contrast, (values, least) in zip(found.contrasts, second.parts.values(), strict=True):
-        theirs = contrast.interval
-        assert (theirs.n, contrast.least) == (len(values), least)
-        assert (theirs.mean, theirs.low, theirs.high) == pytest.approx(interval(values), rel=1e-9, abs=1e-9)
-    assert found.verdict == ("undecided" if second.open else judged(second.parts)) and bool(found.open) == second.open
+    check_what_decides(tried()[what].found, ROWS[what]())
 
 
 @pytest.mark.parametrize("what", [what for what in ROWS if what not in {
     "Activation space is the smaller one", "The best candidate never gets worse", "No gradient of the classification reaches the body"}])
 def test_what_is_printed_first_is_the_same_by_a_second_computation(what: str) -> None:
-    printed = re.findall(r"(-?\d+(?:\.(\d+))?) ± (\d+(?:\.\d+)?)", tried()[what].found.ours)
-    shown = [values for values in ROWS[what]().shown if len(values) > 1]  # one seed has no deviation
-    assert shown and len(printed) >= len(shown)
-    for (mean, digits, deviation), values in zip(printed, shown, strict=False):
-        rounding = 0.5001 * 10.0 ** -len(digits)
-        assert (float(mean), float(deviation)) == pytest.approx((values.mean(), values.std(ddof=1)), abs=rounding, rel=0)
+    check_what_is_printed(tried()[what].found, ROWS[what]())

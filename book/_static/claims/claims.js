@@ -12,13 +12,13 @@
   const SIGNS = { holds: "●", "in part": "◐", undecided: "○", fails: "✕", "not tried": "–" };
   const VERDICTS = Object.keys(SIGNS);
   const DATA = { "": "all", MNIST: "MNIST", "CIFAR-10": "CIFAR-10", "CIFAR-100": "CIFAR-100" };
-  const WHOSE = { "": "all", paper: "the paper's", ours: "our questions" };
+  const WHOSE = { "": "all", paper: "the paper", ours: "us", notes: "notes on evolution strategies" };
   const OURS = "(our question)";
 
   const slug = (text) => "claim-" + text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
 
   /* A claim is a row of a table whose columns have these names; what it is filtered by. */
-  function claimsOf(table) {
+  function claimsOf(table, whose) {
     const columns = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
     const [what, verdict] = ["claim", "verdict"].map((name) => columns.indexOf(name));
     if (what < 0 || verdict < 0) return [];
@@ -35,7 +35,7 @@
       row.dataset.verdict = found;
       cells[verdict].classList.add("claims-verdict");
       (cells[what].querySelector("p:last-of-type") || cells[what]).append(anchor(row.id));
-      return { row, text, verdict: found, whose: text.includes(OURS) ? "ours" : "paper",
+      return { row, text, verdict: found, whose: text.includes(OURS) ? "ours" : whose,
         data: (text.match(/MNIST|CIFAR-100|CIFAR-10/g) || []) };
     });
   }
@@ -47,7 +47,7 @@
       const [part, signs] = [document.createElement("span"), document.createElement("div")];
       part.textContent = parts[section.id];
       line.append(part, signs);
-      signs.append(...claims.filter(({ whose }) => whose === "paper").map(({ row, text, verdict }) => {
+      signs.append(...claims.filter(({ whose }) => whose !== "ours").map(({ row, text, verdict }) => {
         const link = document.createElement("a");
         Object.assign(link, { href: `#${row.id}`, textContent: SIGNS[verdict], title: `${text}: ${verdict}` });
         link.setAttribute("aria-label", link.title);
@@ -60,7 +60,7 @@
     list.append(...lines);
     oneStop([...list.querySelectorAll("a")]);
     const key = document.createElement("p");
-    key.textContent = "The paper's claims, part by part. " + VERDICTS.map((name) => `${SIGNS[name]} ${name}`).join(", ");
+    key.textContent = "Their claims, part by part. " + VERDICTS.map((name) => `${SIGNS[name]} ${name}`).join(", ");
     return [key, list];
   }
 
@@ -107,7 +107,8 @@
 
   const sections = [...document.querySelectorAll("section")]
     .filter((section) => section.querySelector(":scope > h2"))
-    .map((section) => ({ section, claims: [...section.querySelectorAll("table")].flatMap(claimsOf) }))
+    .map((section) => ({ section, claims: [...section.querySelectorAll("table")].flatMap((table) =>
+      claimsOf(table, section.id.startsWith("evolution") ? "notes" : "paper")) }))
     .filter(({ claims }) => claims.length);
   const all = sections.flatMap(({ claims }) => claims);
   const parts = Object.fromEntries(sections.map(({ section }) => {

@@ -1,0 +1,448 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Evolution strategies, from one neuron to a network
+#
+# **What you will see.** How a network is trained by evaluating it, with noise in its weights, and nothing else: where
+# the slope comes from, how much noise it carries, who should see which images, and what low rank saves. Then every
+# such method on one budget, beside SGD.
+#
+# **Before you start.** [Why activations?](01_framework), for the question that this chapter turns round: search here
+# goes through *weights*. **Takes** half a minute on two CPU cores.
+
+# %% tags=["setup", "hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("repsearch") is None:  # on Colab, say
+    source = "git+https://github.com/repsearch/repsearch"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
+
+# %% tags=["setup"]
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from IPython.display import Markdown
+from torch import nn
+
+import repsearch as rs
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.tables import markdown, mean_std
+
+seed = 0
+data = rs.load("digits", train=1000, validation=150, test=300, seed=seed)
+
+
+def perceptron():
+    """Digits, averaged to 8 x 8 pixels, through a layer of 32 to ten classes."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 32),
+                         nn.ReLU(), nn.Linear(32, 10))
+
+
+print(f"digits, seed {seed}, device cpu; this chapter takes half a minute")
+
+# %% [markdown]
+# ## One neuron, and a fitness without a slope
+#
+# A neuron has one weight $\theta$ and says yes if $\theta > 0$. Its fitness is 1 if it is right, else 0: a step, whose
+# slope is zero wherever it has one. Gradient descent has nothing to follow.
+#
+# Now let the weight tremble. With noise of standard deviation $\sigma$ the *expected* fitness
+#
+# $$ J(\theta) = \mathbb{E}\, F(\theta + \sigma\varepsilon), \qquad \varepsilon \sim \mathcal{N}(0, 1), $$
+#
+# is smooth, whatever $F$ is:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "A fitness that is a step (grey), and what is left of it under noise of three widths."}, "image": {"alt": "A step from zero to one, and three S-shaped curves, the flatter the wider the noise."}}
+theta = np.linspace(-2, 2, 401)
+noise = np.random.default_rng(seed).standard_normal(20_000)
+fig, ax = plt.subplots(figsize=(6.4, 2.6), constrained_layout=True)
+ax.plot(theta, theta > 0, color="0.6", label="fitness")
+for sigma in (0.1, 0.4, 1.0):
+    smoothed = [(t + sigma * noise > 0).mean() for t in theta]
+    ax.plot(theta, smoothed, label=f"expected, sigma {sigma}")
+ax.set(xlabel="weight", ylabel="fitness")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# Its slope is an expectation too. Differentiate the density of the noise instead of the fitness, and
+#
+# $$ \nabla J(\theta) = \frac{1}{\sigma}\, \mathbb{E}\, F(\theta + \sigma\varepsilon)\, \varepsilon. $$
+#
+# So a mean over random directions, each weighted with the fitness found there, estimates a gradient, and $F$ need not
+# have one. Directions are best taken in **pairs**, each with its mirror image, for then whatever the two share cancels:
+#
+# $$ \hat g = \frac{1}{2N\sigma} \sum_{i=1}^{N}
+#    \left[F(\theta + \sigma\varepsilon_i) - F(\theta - \sigma\varepsilon_i)\right] \varepsilon_i. $$
+#
+# In code, for any function of a vector:
+
+# %% tags=["copyable"]
+def es_gradient(fitness, theta, sigma, pairs, generator):
+    """The gradient of the smoothed fitness at theta (d,), estimated."""
+    total = torch.zeros_like(theta)
+    for _ in range(pairs):
+        eps = torch.randn(len(theta), generator=generator)
+        plus, minus = fitness(theta + sigma * eps), fitness(theta - sigma * eps)
+        total += (plus - minus) * eps
+    return total / (2 * pairs * sigma)
+
+
+slope = torch.tensor([1.0, -2.0, 3.0])
+found = es_gradient(lambda w: w @ slope, torch.zeros(3), 0.1, 10_000,
+                    torch.Generator().manual_seed(seed))
+print("of a fitness with slope (1, -2, 3):", found.round(decimals=1).tolist())
+
+# %% [markdown]
+# ## A network of two layers
+#
+# A network is a function of its weights, too. Take one with a hidden layer, on digits; the fitness is the mean
+# log-probability of the right class on a minibatch, the same one for all members. `rs.methods.EvolutionStrategy` is
+# the sum above, evaluated many members at a time, and `rs.fit` steps along it as it would along any gradient:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy on validation images, by updates and by forward passes (a backward pass counts as two): an evolution strategy of a hundred members, and SGD."}, "image": {"alt": "Two panels. By updates the two curves are near each other; by forward passes SGD is far to the left."}}
+config = rs.FitConfig(epochs=12, batch=50, learning_rate=0.1, momentum=0)
+curves = {}
+for name, method in (
+    ("SGD", rs.methods.Backprop()),
+    ("evolution strategy", rs.methods.EvolutionStrategy(100, sigma=0.1)),
+):
+    history = rs.fit(perceptron(), data, method, config, seed, progress=False)
+    curves[name] = (history.spent, history.validation_accuracy)
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), sharey=True,
+                         constrained_layout=True)
+for name, (spent, accuracy) in curves.items():
+    updates = 20 * np.arange(1, len(accuracy) + 1)
+    axes[0].plot(updates, 100 * np.array(accuracy), label=name)
+    axes[1].semilogx(spent, 100 * np.array(accuracy), label=name)
+axes[0].set(xlabel="updates", ylabel="accuracy (%)")
+axes[1].set(xlabel="forward passes of an image")
+axes[0].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# An update of the strategy is nearly as good as one of SGD. It costs a hundred forward passes an image, where SGD's
+# costs three. Both facts come from one number, the noise in the estimate.
+#
+# ## How much noise
+#
+# For a fitness that is quadratic in the weights, with gradient $g$ and Hessian $H$, the noise can be computed. In $d$
+# dimensions, with $N$ pairs that all see all images,
+#
+# $$ \mathbb{E}\, \lVert \hat g - g \rVert^2 = \frac{d + 1}{N} \lVert g \rVert^2,
+#    \qquad \cos(\hat g, g) \approx \sqrt{\frac{N}{N + d + 1}}. $$
+#
+# Neither $\sigma$ nor the curvature occurs in it. So a pair is worth one direction out of $d$, and the angle to the
+# gradient is large until there are as many pairs as weights. The record `es-estimates` measures it on this network,
+# before training and after, beside what the formula says:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Cosine of the estimate and the gradient, against the number of pairs: the formula as a line, measured as dots (mean over seeds)."}, "image": {"alt": "A rising line from small cosines at few pairs, with dots close to it."}}
+records = read_records("es-estimates-digits-smoke-all-*")
+fig, ax = plt.subplots(figsize=(6.4, 2.6), constrained_layout=True)
+for when, marker in (("before", "o"), ("after", "s")):
+    rows = [record["points"][when]["angles"] for record in records]
+    pairs = [row["pairs"] for row in rows[0]]
+    ax.semilogx(pairs, [np.mean([row[i]["mean"] for row in rows])
+                        for i in range(len(pairs))],
+                marker, label=f"{when} training")
+theory = [row["theory"] for row in rows[0]]
+ax.semilogx(pairs, theory, color="0.4", label="formula")
+ax.set(xlabel="pairs", ylabel="cosine")
+ax.set_xticks(pairs, [str(count) for count in pairs])
+ax.minorticks_off()
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## Who sees which images
+#
+# A minibatch adds noise of its own. Let a single image's gradient have covariance $\Sigma$, and its fitness variance
+# $s^2$. Two mirror images can see the same $b$ images or not, and so can different pairs:
+#
+# | who shares | squared distance from the gradient |
+# |---|---|
+# | all members one minibatch | $\frac{d+1}{N}\lVert g\rVert^2 + \left(1 + \frac{d+1}{N}\right)\frac{\operatorname{tr}\Sigma}{b}$ |
+# | each pair its own | $\frac{d+1}{N}\lVert g\rVert^2 + \frac{d+2}{N}\frac{\operatorname{tr}\Sigma}{b}$ |
+# | each member its own | $\frac{d+1}{N}\lVert g\rVert^2 + \frac{d+2}{2N}\frac{\operatorname{tr}\Sigma}{b} + \frac{d\,s^2}{2\sigma^2 N b}$ |
+#
+# The last line has a term in $1/\sigma^2$. If two mirror images see different images, the difference of their fitness
+# is mostly that of the images, and it is divided by $\sigma$. Within a pair sharing matters. Between pairs it does
+# not: pairs with images of their own have even a little *less* noise, and read $N$ times as much data.
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Squared distance of an estimate from the gradient, against sigma, before training: formulas as lines, measured as dots. The formulas are those of a quadratic."}, "image": {"alt": "Lines and dots for six ways to share images. Those without mirror images or with images of a member's own rise steeply as sigma falls; dots leave the lines upwards at the largest sigma."}}
+arms = [row["arm"] for row in records[0]["points"]["before"]["arms"]]
+arms = list(dict.fromkeys(arms))
+fig, ax = plt.subplots(figsize=(6.4, 4.2), constrained_layout=True)
+for number, arm in enumerate(arms):
+    rows = [[row for row in record["points"]["before"]["arms"]
+             if row["arm"] == arm] for record in records]
+    sigmas = [row["sigma"] for row in rows[0]]
+    measured, theory = (
+        [np.mean([row[i][key] for row in rows]) for i in range(len(sigmas))]
+        for key in ("mean", "theory"))
+    ax.loglog(sigmas, theory, color=f"C{number}", label=arm)
+    ax.loglog(sigmas, measured, "o", color=f"C{number}")
+ax.set(xlabel="sigma", ylabel="squared distance")
+ax.set_xticks(sigmas, [str(sigma) for sigma in sigmas])
+ax.minorticks_off()
+fig.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+plt.show()
+
+# %% [markdown]
+# The dots lie on the lines while the noise is small. At the largest $\sigma$ they leave them: there the network is no
+# quadratic any more.
+#
+# Does it matter for training? Every arm below costs the same, ten images a member and step, and has the best of five
+# rates on validation images:
+#
+# ```
+# python -m repsearch reproduce es-arms es-estimates
+# ```
+
+# %% tags=["copyable"]
+from repsearch.reproduce.strategy_tables import arms_table
+
+Markdown(arms_table())
+
+# %% [markdown]
+# One-sided strategies without a baseline, and mirror images on images of their own, are the ones that lose, and they
+# lose most where $\sigma$ is small. Pairs on images of their own, and one-sided members with the others' mean taken
+# off, do about as well as pairs that share.
+#
+# ## How wide
+#
+# Noise that is too narrow drowns in that last term. Noise that is too wide estimates another function's slope: $J$ is
+# not $F$, and
+#
+# $$ \nabla J - \nabla F = \tfrac{1}{2} \sigma^2\, \nabla \operatorname{tr} H + \dots $$
+#
+# where derivatives of third order exist. A network with ReLU has none. There the error grows with $\sigma$ itself
+# rather than with its square:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "How far the gradient of the smoothed fitness is from the gradient, as a share of its length, against sigma; and what chance alone would give. Noise of full rank, and of rank 1."}, "image": {"alt": "Lines that rise steadily on logarithmic axes, those of both ranks close together, before training below those after."}}
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.9), sharey=True,
+                         constrained_layout=True)
+for ax, when in zip(axes, ("before", "after"), strict=True):
+    for rank, style in ((0, "o-"), (1, "s--")):
+        rows = [[row for row in record["points"][when]["smoothing"]
+                 if row["rank"] == rank] for record in records]
+        sigmas = [row["sigma"] for row in rows[0]]
+        error, floor = (
+            [np.mean([row[i][key] for row in rows]) for i in range(len(sigmas))]
+            for key in ("error", "floor"))
+        ax.loglog(sigmas, error, style, label="rank 1" if rank else "full rank")
+    ax.loglog(sigmas, floor, ":", color="0.6", label="chance")
+    ax.set(xlabel="sigma", title=f"{when} training")
+    ax.set_xticks(sigmas, [str(sigma) for sigma in sigmas])
+    ax.minorticks_off()
+axes[0].set(ylabel="bias")
+axes[0].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## What SGD cannot train
+#
+# Replace ReLU by the sign of its input, and the cross-entropy by the accuracy. Neither has a slope, so that
+# back-propagation finds a gradient of zero. To a strategy nothing has changed:
+
+# %% tags=["copyable"]
+class Sign(nn.Module):
+    """Minus one or one."""
+
+    def forward(self, x):
+        return x.sign()
+
+
+def accuracy(logits, labels):
+    return (logits.argmax(1) == labels).float().mean()
+
+
+network = perceptron()
+network[3] = Sign()
+F.cross_entropy(network(data.train.images), data.train.labels).backward()
+print("largest gradient of the first layer:",
+      network[2].weight.grad.abs().max().item())
+before = rs.accuracy(network, data.test)
+method = rs.methods.EvolutionStrategy(
+    100, sigma=0.1, shaping="ranks", optimizer="adam", fitness=accuracy)
+rs.fit(network, data, method,
+       rs.FitConfig(epochs=20, batch=250, learning_rate=0.03, momentum=0),
+       seed, progress=False)
+print(f"accuracy before {before:.0%}, after {rs.accuracy(network, data.test):.0%}")
+
+# %% [markdown]
+# `shaping="ranks"` lets only the order of the members count, and `optimizer="adam"` hands the estimate to Adam. With
+# both, and weight decay, it is `rs.methods.OpenAIES` {cite}`salimans2017evolution`.
+#
+# ## Low rank
+#
+# Most of the cost of a large layer is not the forward pass. It is drawing and adding as many random numbers as it has
+# weights, for every member. EGGROLL {cite}`sarkar2025eggroll` draws a matrix of noise as a product of two thin ones,
+#
+# $$ E_i = \tfrac{1}{\sqrt r} A_i B_i^{\mathsf T}, \qquad A_i \in \mathbb{R}^{m \times r},\;
+#    B_i \in \mathbb{R}^{n \times r}, $$
+#
+# and never writes it down, since $x (W + \sigma E_i)^{\mathsf T} = x W^{\mathsf T} + \tfrac{\sigma}{\sqrt r}
+# (x B_i) A_i^{\mathsf T}$. The first product is the same for all members that see the same $x$.
+
+# %% tags=["copyable"]
+generator = torch.Generator().manual_seed(seed)
+x, W = torch.randn(5, 64, generator=generator), torch.randn(32, 64)
+A, B = (torch.randn(n, 2, generator=generator) for n in (32, 64))
+written_out = x @ (W + 0.1 * A @ B.T / 2**0.5).T
+factor_by_factor = x @ W.T + 0.1 / 2**0.5 * (x @ B) @ A.T
+print(f"largest difference: {(written_out - factor_by_factor).abs().max():.0e}")
+
+# %% [markdown]
+# An entry of such a matrix has mean 0 and variance 1, as it should. It is no Gaussian, though:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Density of one entry of the noise: closed forms as lines, a histogram of draws as dots."}, "image": {"alt": "Four bell-like curves; that of rank 1 has a sharp peak at zero, and with the rank they approach the Gaussian."}}
+from scipy.special import gamma, kv
+
+values = np.linspace(0.05, 3, 60)
+fig, ax = plt.subplots(figsize=(6.4, 2.9), constrained_layout=True)
+for number, r in enumerate((1, 2, 4)):
+    order, z = (r - 1) / 2, np.sqrt(r) * values
+    density = 2 * np.sqrt(r) * z**order * kv(order, z) / (
+        2 ** ((r + 1) / 2) * np.sqrt(np.pi) * gamma(r / 2))
+    ax.plot(values, density, color=f"C{number}", label=f"rank {r}")
+    a, b = np.random.default_rng(r).standard_normal((2, 200_000, r))
+    heights, edges = np.histogram((a * b).sum(1) / r**0.5, 30, (0, 3))
+    ax.plot((edges[1:] + edges[:-1]) / 2, heights / len(a) / 0.1, ".",
+            color=f"C{number}")
+ax.plot(values, np.exp(-values**2 / 2) / np.sqrt(2 * np.pi), "--",
+        color="0.4", label="Gaussian")
+ax.set(xlabel="entry", ylabel="density")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# What does that do to the estimate? For a fitness that is linear or quadratic, nothing on average. A cube shows the
+# difference: with $F = \sum_{jk} W_{jk}^3$ the mean of the estimate is $3W^2 + 3\sigma^2$ under Gaussian noise, and
+# $6\sigma^2 / r$ more at rank $r$. The bias falls with the rank, not with its root. And the estimate is a little
+# noisier. For a layer of $m \times n$ weights whose fitness is linear with gradient $G$,
+#
+# $$ \mathbb{E}\, \lVert \hat G - G \rVert^2 = \frac{\lVert G \rVert^2}{N}
+#    \left(mn + 1 + \frac{2(m + n + 1)}{r}\right). $$
+#
+# The excess is small for a large matrix. Measured on the digits network, squared distance over the formula's, with
+# the spread over seeds:
+
+# %% tags=["copyable"]
+rows = []
+for i, row in enumerate(records[0]["points"]["before"]["ranks"]):
+    cells = []
+    for when in ("before", "after"):
+        found = [record["points"][when]["ranks"][i] for record in records]
+        cells.append(mean_std([one["mean"] / one["theory"] for one in found], 2))
+    rows.append([str(row["rank"]), *cells])
+Markdown(markdown(["rank", "before training", "after"], rows))
+
+# %% [markdown]
+# Now a network whose layers are large: 784 pixels, twice 128 units, ten classes, on 2,000 images of MNIST. All cells
+# have the same budget, so that more pairs are fewer steps.
+#
+# ```
+# python -m repsearch reproduce es-ranks
+# ```
+
+# %% tags=["copyable"]
+from repsearch.reproduce.strategy_tables import ranks_table
+
+Markdown(ranks_table())
+
+# %% [markdown]
+# Across a row the rank changes, down a column the population. The rank hardly matters. What it saves is counted, not
+# timed: numbers drawn for a direction, and multiplications for one member's noise and one image, in the largest layer.
+
+# %% tags=["copyable"]
+m, n = 128, 784
+rows = [["full", f"{m * n:,}", f"{m * n:,}"],
+        *([str(r), f"{r * (m + n):,}", f"{r * (m + n):,}"]
+          for r in (1, 2, 4))]
+Markdown(markdown(["rank", "numbers drawn", "multiplications"], rows))
+
+# %% [markdown]
+# ## Every method, on one budget
+#
+# `rs.methods` has six searches in the space of weights. `SNES` {cite}`wierstra2014natural` learns a width for each
+# weight. `DeepGA` {cite}`such2017deep` keeps the best networks, as lists of seeds, and mutates them. `GOEA` keeps a
+# random step if it helps. The others are strategies as above. Each trains the network of the last section, within as
+# many forward passes as stand below the table. Each has the best of six settings on validation images, at a quarter of
+# the budget; so has SGD.
+#
+# ```
+# python -m repsearch reproduce es es-tuning
+# ```
+
+# %% tags=["copyable"]
+from repsearch.reproduce.strategy_tables import methods_table
+
+Markdown(methods_table())
+
+# %% [markdown]
+# **Summary.** Noise in the weights gives every fitness a slope, and mirror images on the same data give an estimate
+# of it that a network can be trained with. Its price is the dimension. One pair sees one direction out of $d$, and
+# neither a better population nor low rank changes that; low rank only makes the directions cheap.
+#
+# ## Questions
+#
+# <details><summary>Why do mirror images need no baseline?</summary>
+#
+# A baseline takes off what all members have in common. Within a pair the difference of two fitnesses does it: the
+# fitness at the centre, and whatever curvature adds to both sides, cancel.
+#
+# </details>
+#
+# <details><summary>On a linear fitness, which is better at equal evaluations: pairs, or one-sided members with the
+# best baseline?</summary>
+#
+# One-sided members. Both need a forward pass a member, and pairs spend two on every direction. The formula has
+# $N$ directions for pairs and $2N$ for the others, so pairs are twice as noisy. They win where curvature is large,
+# and they need to know nothing.
+#
+# </details>
+#
+# <details><summary>If ranks are taken over the whole population, should pairs see different images?</summary>
+#
+# No. Then members of different pairs are compared with each other, and a pair with easy images would be ranked above
+# one with hard images, whatever its direction.
+#
+# </details>
+#
+# ## Exercises
+#
+# **1.** How many pairs does the formula ask for to be within 45 degrees of the gradient of the digits network?
+
+# %% tags=["copyable", "hide-cell"]
+d = sum(weight.numel() for weight in perceptron().parameters())
+print(f"cos 45 degrees = sqrt(1/2), so N = d + 1 = {d + 1:,}")
+
+# %% [markdown]
+# **2.** Train the digits network by its accuracy, with ReLU, and by its log-probability. Which is better, and why?
+
+# %% tags=["copyable", "hide-cell"]
+config = rs.FitConfig(epochs=10, batch=100, learning_rate=0.03, momentum=0)
+for name, fitness in (("log-probability", None), ("accuracy", accuracy)):
+    network = perceptron()
+    method = rs.methods.EvolutionStrategy(
+        100, sigma=0.1, shaping="ranks", optimizer="adam", fitness=fitness)
+    rs.fit(network, data, method, config, seed, progress=False)
+    print(f"{name}: {rs.accuracy(network, data.test):.0%}")
+
+# %% [markdown]
+# The log-probability changes with every step of a weight, the accuracy only where an image changes sides. On a
+# minibatch most members have the same accuracy, and ties say nothing.

@@ -376,6 +376,30 @@ rows = [["full", f"{m * n:,}", f"{m * n:,}"],
 Markdown(markdown(["rank", "numbers drawn", "multiplications"], rows))
 
 # %% [markdown]
+# And timed, on the digits network and on the large one: members a second of the loop at the chapter's beginning
+# with each member's weights written into the network, of the library's strategies, and of EvoTorch
+# {cite}`toklu2023evotorch` and evosax {cite}`lange2023evosax`. One run, one torch thread:
+#
+# ```
+# python -m repsearch reproduce bench-strategies
+# ```
+
+# %% tags=["copyable"]
+(record,) = read_records("strategy-rates-*")
+networks = dict.fromkeys(row["network"] for row in record["rows"])
+rate = {(row["network"], row["contestant"]): row["members_per_second"]
+        for row in record["rows"]}
+names = dict.fromkeys(row["contestant"] for row in record["rows"])
+first = next(iter(names))
+rows = [[name, *(cell for network in networks for cell in (
+    f"{rate[network, name]:,.0f}",
+    f"{rate[network, name] / rate[network, first]:.1f}x"))]
+    for name in names]
+head = ["", *(text for network in networks
+              for text in (f"{network}, members/s", "times the loop"))]
+Markdown(markdown(head, rows))
+
+# %% [markdown]
 # ## Every method, on one budget
 #
 # `rs.methods` has six searches in the space of weights. `SNES` {cite}`wierstra2014natural` learns a width for each

@@ -12,8 +12,7 @@
 # # Evolution strategies, from one neuron to a network
 #
 # **What you will see.** How a network is trained by evaluating it, with noise in its weights, and nothing else: where
-# the slope comes from, how much noise it carries, who should see which images, and what low rank saves. Then every
-# such method on one budget, beside SGD.
+# the slope comes from, how much noise it carries, who should see which images, and what low rank saves.
 #
 # **Before you start.** [Why activations?](01_framework), for the question that this chapter turns round: search here
 # goes through *weights*. **Takes** half a minute on two CPU cores.
@@ -220,7 +219,7 @@ Markdown(arms_table())
 # %% [markdown]
 # One-sided strategies without a baseline, and mirror images on images of their own, are the ones that lose, and they
 # lose most where $\sigma$ is small. Pairs on images of their own, and one-sided members with the others' mean taken
-# off, do about as well as pairs that share.
+# off, do nearly as well as pairs that share, or as well.
 #
 # ## How wide
 #
@@ -400,24 +399,10 @@ head = ["", *(text for network in networks
 Markdown(markdown(head, rows))
 
 # %% [markdown]
-# ## Every method, on one budget
+# `rs.methods` has more of them: `SNES` and `XNES` {cite}`wierstra2014natural` learn how wide the noise should be, in
+# each weight or in every direction; `DeepGA` {cite}`such2017deep` keeps the best networks, as lists of seeds, and mutates
+# them; `GOEA` keeps a random step if it helps.
 #
-# `rs.methods` has six searches in the space of weights. `SNES` {cite}`wierstra2014natural` learns a width for each
-# weight. `DeepGA` {cite}`such2017deep` keeps the best networks, as lists of seeds, and mutates them. `GOEA` keeps a
-# random step if it helps. The others are strategies as above. Each trains the network of the last section, within as
-# many forward passes as stand below the table. Each has the best of six settings on validation images, at a quarter of
-# the budget; so has SGD.
-#
-# ```
-# python -m repsearch reproduce es es-tuning
-# ```
-
-# %% tags=["copyable"]
-from repsearch.reproduce.strategy_tables import methods_table
-
-Markdown(methods_table())
-
-# %% [markdown]
 # **Summary.** Noise in the weights gives every fitness a slope, and mirror images on the same data give an estimate
 # of it that a network can be trained with. Its price is the dimension. One pair sees one direction out of $d$, and
 # neither a better population nor low rank changes that; low rank only makes the directions cheap.

@@ -11,7 +11,6 @@ from repsearch.reproduce.loops import CONTROLS
 from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
 from repsearch.reproduce.runs import Run
 from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
-from repsearch.reproduce.strategy_settings import TRIALS
 from repsearch.reproduce.trials import TUNING
 from repsearch.reproduce.variants import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED
 
@@ -124,15 +123,11 @@ EXPERIMENTS = {
                                             LARGER[:4], seeds=1),
     "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
                                       tuple(RIVAL_TRIALS), train=500, seeds=1),
-    "es": Experiment("", "every search in the space of weights on one budget, beside SGD", "es", ("mnist",),
-                     tuple(f"mlp-{name}" for name in TRIALS)),
-    "es-tuning": Experiment("", "their settings, chosen on validation images", "es", ("mnist",),
-                            tuple(f"tuning-mlp-{name}" for name in TRIALS), seeds=1),
     "es-ranks": Experiment("", "low-rank noise: accuracy against rank and population", "es", ("mnist",), ("ranks",)),
     "es-arms": Experiment("", "evolution strategies: who sees which images", "es", ("digits",), ("arms",),
                           preset="smoke"),
     "es-estimates": Experiment("", "how good the estimated gradients are, beside closed forms", "es-estimates",
-                               ("digits",), ("all",), preset="smoke"),
+                               ("digits",), ("all",), preset="smoke", seeds=5),
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),
                         ("all",), preset="paper", seeds=1),
     "bench-strategies": Experiment("", "members a second of evolution strategies: the library's, EvoTorch's, evosax's",

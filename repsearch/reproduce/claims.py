@@ -288,6 +288,4 @@ def _strategies() -> list[Claim]:
               judged.falls_with_rank),
         claim("Noise of rank 1 trains as well as noise of full rank, within two points", "es-ranks",
               judged.rank_hardly_matters),
-        claim("SGD trains better than the best search of weights on the same budget of forward passes", "es es-tuning",
-              judged.sgd_is_better),
     ]

@@ -164,7 +164,7 @@ def _angles(setup: Setup, point: Point, seed: int) -> list[dict[str, Any]]:
     """Cosine of an estimate and g, by the number of pairs, beside sqrt(N / (N + d + 1))."""
     rows = []
     for N in setup.counts:
-        found = _estimates(EvolutionStrategy(2 * N, min(setup.sigmas)), point, None, max(20, setup.repeats // 4), seed)
+        found = _estimates(EvolutionStrategy(2 * N, min(setup.sigmas)), point, None, setup.repeats, seed)
         cosines = F.cosine_similarity(found, point.g[None])
         rows.append({"pairs": N, "theory": (N / (N + len(point.g) + 1)) ** 0.5, **_mean(cosines)})
     return rows

@@ -1,4 +1,4 @@
-"""Evolution in the space of weights: what is compared on which network, with settings chosen on validation images."""
+"""Evolution in the space of weights: what is compared on which network."""
 
 from __future__ import annotations
 
@@ -59,55 +59,14 @@ def _ranks(preset: Preset) -> Setup:
     return Setup(sample_of(preset, None, tested=True), MNIST, tuple(cells), points=20)
 
 
-# --- every method, on one budget --------------------------------------------------------------------------------------
-
-BUDGET = 16e6
-TRIAL = BUDGET / 4
-
-
-def _within(budget: float, batch: int, rate: float = 1.0, momentum: float = 0.0, decay: float = 0.0) -> FitConfig:
-    return FitConfig(FOREVER, batch, rate, momentum, decay, budget=budget)
-
-
-def _strategy(method: str, rate: float, sigma: float, **more: Any) -> Cell:
-    momentum = 0.85 if method == "EvolutionStrategy" else 0.0
-    return Cell(f"{method}, {rate}, {sigma}", method, _within(BUDGET, 128, rate, momentum),
-                {"population": 256, "sigma": sigma, **more})
-
-
-RANKED = {"shaping": "ranks", "optimizer": "adam"}
-TRIALS: dict[str, list[Cell]] = {
-    "sgd": [Cell(f"Backprop, {rate}, {decay}", "Backprop", _within(BUDGET, 125, rate, 0.85, decay))
-            for rate in (0.1, 0.3, 1.0) for decay in (5e-4, 5e-3)],
-    "es": [_strategy("EvolutionStrategy", rate, sigma) for rate in (0.003, 0.01, 0.03) for sigma in (0.02, 0.05)],
-    "openai-es": [_strategy("OpenAIES", rate, sigma) for rate in (0.003, 0.01, 0.03) for sigma in (0.02, 0.05)],
-    "eggroll": [_strategy("EGGROLL", rate, sigma, **RANKED) for rate in (0.003, 0.01, 0.03) for sigma in (0.02, 0.05)],
-    "snes": [Cell(f"SNES, {population}, {sigma}", "SNES", _within(BUDGET, 128), {"population": population,
-                                                                               "sigma": sigma})
-             for population in (64, 256) for sigma in (0.02, 0.05, 0.1)],
-    "deep-ga": [Cell(f"DeepGA, {parents}, {std}", "DeepGA", _within(BUDGET, 1000),
-                     {"population": 100, "parents": parents, "std": std})
-                for parents in (5, 20) for std in (0.002, 0.005, 0.02)],
-    "goea": [Cell(f"GOEA, {images}, {std}", "GOEA", _within(BUDGET, images), {"population": 20, "std": std})
-             for images in (500, 2000) for std in (0.003, 0.01, 0.03)],
-}
-CHOSEN: dict[str, str] = {}
-"""The trial of each method that did best on validation images."""
+def _within(budget: float, batch: int, rate: float) -> FitConfig:
+    return FitConfig(FOREVER, batch, rate, momentum=0.0, budget=budget)
 
 
 def es_setup(preset: Preset, variant: str, _: int | None) -> Setup:
-    """Trainings, by variant: "arms", "ranks"; "mlp-" and "tuning-mlp-" with a method."""
-    if variant == "arms":
-        return _arms()
-    if variant == "ranks":
-        return _ranks(preset)
-    method = variant.rpartition("mlp-")[2]
-    checks.one_of("variant", method, TRIALS)
-    tuning = variant.startswith("tuning-")
-    cells = [cell for cell in TRIALS[method] if tuning or cell.name == CHOSEN[method]]
-    budget = (TRIAL if tuning else BUDGET) / (100 if preset.name == "smoke" else 1)
-    cells = [replace(cell, fit=replace(cell.fit, budget=budget)) for cell in cells]
-    return Setup(sample_of(preset, None, tested=not tuning), MNIST, tuple(cells), not tuning)
+    """Trainings, by variant: "arms" or "ranks"."""
+    checks.one_of("variant", variant, ("arms", "ranks"))
+    return _arms() if variant == "arms" else _ranks(preset)
 
 
 def estimates_setup(*_: Any) -> estimates.Setup:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from repsearch.reproduce.records import Record, read_records
-from repsearch.reproduce.strategy_settings import ARM_RATES, ARM_SIGMAS, ARMS, PAIRS, RANK_RATES, RANKS, TRIALS
+from repsearch.reproduce.strategy_settings import ARM_RATES, ARM_SIGMAS, ARMS, PAIRS, RANK_RATES, RANKS
 from repsearch.reproduce.tables import markdown, mean_std
 
-NAMES = {"sgd": "SGD", "es": "`EvolutionStrategy`", "openai-es": "`OpenAIES`", "eggroll": "`EGGROLL`, rank 1",
-         "snes": "`SNES`", "deep-ga": "`DeepGA`", "goea": "`GOEA`"}
 Numbers = dict[int, float]  # one a seed
 
 
@@ -40,20 +38,18 @@ def ranked(rank: int | None, pairs: int) -> Numbers:
     return _accuracies("ranks", [f"{rank or 'full'}, {pairs}, {rate}" for rate in RANK_RATES])
 
 
-def trained(method: str) -> Numbers:
-    """Test accuracy in percent of a method within the budget."""
-    return {record["seed"]: 100 * cell["test_accuracy"] for record in _records(f"mlp-{method}")
-            for cell in record["cells"].values()}
-
-
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
 def arms_table() -> str:
     """Who sees which images, by the width of the noise: test accuracy in percent."""
-    rows = [[name, *(mean_std(list(arm(name, sigma).values())) for sigma in ARM_SIGMAS)] for name in ARMS]
+    rows = [[name, *(_or_diverged(arm(name, sigma)) for sigma in ARM_SIGMAS)] for name in ARMS]
     return markdown(["who sees which images", *(f"sigma {sigma}" for sigma in ARM_SIGMAS)], rows) + _seeds(
         _records("arms", "digits", "smoke"), "Test accuracy in percent, digits")
+
+
+def _or_diverged(found: Numbers) -> str:
+    return mean_std(list(found.values())) if any(found.values()) else "diverged at every rate"
 
 
 def ranks_table() -> str:
@@ -61,26 +57,6 @@ def ranks_table() -> str:
     rows = [[f"{pairs:,}", *(mean_std(list(ranked(rank, pairs).values())) for rank in RANKS)] for pairs in PAIRS]
     head = ["pairs", *("full rank" if rank is None else f"rank {rank}" for rank in RANKS)]
     return markdown(head, rows) + _seeds(_records("ranks"), "Test accuracy in percent, MNIST, the better of two rates")
-
-
-def methods_table() -> str:
-    """Every method within the budget: test accuracy, and its settings."""
-    rows = []
-    for method in TRIALS:
-        ((_, cell),) = _records(f"mlp-{method}")[0]["cells"].items()
-        setting = _records(f"mlp-{method}")[0]["settings"]["cells"][0]
-        rows.append([NAMES[method], mean_std(list(trained(method).values())), _said(setting),
-                     f"{cell['spent'] / 1e6:.1f}"])
-    return markdown(["method", "test accuracy (%)", "chosen", "million F"], rows) + _seeds(
-        _records("mlp-sgd"), "MNIST; F is a forward pass of one image")
-
-
-def _said(setting: dict[str, Any]) -> str:
-    """What was chosen of a method, in short."""
-    chosen = {name: value for name, value in setting["arguments"].items() if name not in ("shaping", "optimizer")}
-    if setting["method"] in ("Backprop", "EvolutionStrategy", "OpenAIES", "EGGROLL"):
-        chosen["rate"] = setting["fit"]["learning_rate"]
-    return ", ".join(f"{name} {value:g}" for name, value in chosen.items())
 
 
 def _seeds(records: Sequence[Record], what: str) -> str:

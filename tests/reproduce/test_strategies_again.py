@@ -101,15 +101,6 @@ def ranks() -> Again:
     return Again({f"{pairs:,} pairs": (2 - (full - low), 0) for pairs, (full, low) in both.items()}, [low for _, low in both.values()])
 
 
-def sgd() -> Again:
-    def of(method: str) -> Numbers:
-        return each(f"es-mnist-book-mlp-{method}", lambda r: 100 * next(iter(r["cells"].values()))["test_accuracy"])
-
-    others = [of(name) for name in ("es", "openai-es", "eggroll", "snes", "deep-ga", "goea")]
-    own, rival = together(of("sgd"), max(others, key=lambda found: together(found).mean()))
-    return one(own - rival, 0.5, own)
-
-
 PAIRS, SINGLE = "antithetic, all images", "one-sided, all images, baseline"
 ROWS: dict[str, Callable[[], Again]] = {
     "The variance of an estimate is a quadratic's, within a fifth (sigma 0.01)": closed_forms,
@@ -130,7 +121,6 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Under noise of rank 1 the bias falls with sigma, by more than its root": lambda: one(power(1) - 0.5, 0, power(1)),
     "What low rank adds to the bias falls with the rank, not with its root": rank_power,
     "Noise of rank 1 trains as well as noise of full rank, within two points": ranks,
-    "SGD trains better than the best search of weights on the same budget of forward passes": sgd,
 }
 CLAIMS = {claim.what: claim for claim in claims() if claim.section == "strategies"}
 

@@ -60,7 +60,7 @@
     list.append(...lines);
     oneStop([...list.querySelectorAll("a")]);
     const key = document.createElement("p");
-    key.textContent = "Their claims, part by part. " + VERDICTS.map((name) => `${SIGNS[name]} ${name}`).join(", ");
+    key.textContent = "Claims, part by part. " + VERDICTS.map((name) => `${SIGNS[name]} ${name}`).join(", ");
     return [key, list];
   }
 

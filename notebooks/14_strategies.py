@@ -30,6 +30,7 @@ if importlib.util.find_spec("repsearch") is None:  # on Colab, say
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 import torch
 import torch.nn.functional as F
 from IPython.display import Markdown
@@ -39,6 +40,7 @@ import repsearch as rs
 from repsearch.reproduce.records import read_records
 from repsearch.reproduce.tables import markdown, mean_std
 
+sns.set_palette("colorblind")
 seed = 0
 data = rs.load("digits", train=1000, validation=150, test=300, seed=seed)
 
@@ -55,8 +57,8 @@ print(f"digits, seed {seed}, device cpu; this chapter takes half a minute")
 # %% [markdown]
 # ## One neuron, and a fitness without a slope
 #
-# A neuron has one weight $\theta$ and says yes if $\theta > 0$. Its fitness is 1 if it is right, else 0: a step, whose
-# slope is zero wherever it has one. Gradient descent has nothing to follow.
+# A neuron has one weight $\theta$. It should say yes, and does if $\theta > 0$. Its fitness is 1 if it is right, else
+# 0: a step, whose slope is zero wherever it has one. Gradient descent has nothing to follow.
 #
 # Now let the weight tremble. With noise of standard deviation $\sigma$ the *expected* fitness
 #
@@ -77,7 +79,8 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Its slope is an expectation too. Differentiate the density of the noise instead of the fitness, and
+# Its slope is an expectation too. Write $J$ as an integral over noisy weights $w$. Only the density of $w$ depends on
+# $\theta$, and the slope of its logarithm is $(w - \theta) / \sigma^2 = \varepsilon / \sigma$. So
 #
 # $$ \nabla J(\theta) = \frac{1}{\sigma}\, \mathbb{E}\, F(\theta + \sigma\varepsilon)\, \varepsilon. $$
 #
@@ -87,7 +90,7 @@ plt.show()
 # $$ \hat g = \frac{1}{2N\sigma} \sum_{i=1}^{N}
 #    \left[F(\theta + \sigma\varepsilon_i) - F(\theta - \sigma\varepsilon_i)\right] \varepsilon_i. $$
 #
-# In code, for any function of a vector:
+# For any function of a vector:
 
 # %% tags=["copyable"]
 def es_gradient(fitness, theta, sigma, pairs, generator):
@@ -108,7 +111,7 @@ print("of a fitness with slope (1, -2, 3):", found.round(decimals=1).tolist())
 # %% [markdown]
 # ## A network of two layers
 #
-# A network is a function of its weights, too. Take one with a hidden layer, on digits; the fitness is the mean
+# Take a network with a hidden layer, on digits; the fitness is the mean
 # log-probability of the right class on a minibatch, the same one for all members. `rs.methods.EvolutionStrategy` is
 # the sum above, evaluated many members at a time, and `rs.fit` steps along it as it would along any gradient:
 
@@ -133,22 +136,22 @@ axes[0].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# An update of the strategy is nearly as good as one of SGD. It costs a hundred forward passes an image, where SGD's
-# costs three. Both facts come from one number, the noise in the estimate.
+# By updates the strategy lags a little. But an update of it costs a hundred forward passes an image, and one of SGD
+# three. Why does it need so many? Its estimate is noisy.
 #
 # ## How much noise
 #
-# For a fitness that is quadratic in the weights, with gradient $g$ and Hessian $H$, the noise can be computed. In $d$
-# dimensions, with $N$ pairs that all see all images,
+# For a fitness that is quadratic in the weights, with gradient $g$ and Hessian $H$, the noise can be computed. With $d$
+# weights, and $N$ pairs that all see all images,
 #
 # $$ \mathbb{E}\, \lVert \hat g - g \rVert^2 = \frac{d + 1}{N} \lVert g \rVert^2,
 #    \qquad \cos(\hat g, g) \approx \sqrt{\frac{N}{N + d + 1}}. $$
 #
-# Neither $\sigma$ nor the curvature occurs in it. So a pair is worth one direction out of $d$, and the angle to the
-# gradient is large until there are as many pairs as weights. The record `es-estimates` measures it on this network,
-# before training and after, beside what the formula says:
+# $N$ pairs see $N$ of $d$ directions, and the angle to the gradient is wide until there are as many pairs as weights.
+# Training works all the same: the noise points elsewhere at every step and averages out, and the gradient does not.
+# The record `es-estimates` measures the angle on this network, before training and after:
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Cosine of the estimate and the gradient, against the number of pairs: the formula as a line, measured as dots (mean over seeds)."}, "image": {"alt": "A rising line from small cosines at few pairs, with dots close to it."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Cosine of the estimate and the gradient, against the number of pairs, at sigma 0.01: the formula as a line, measured as dots (mean over seeds)."}, "image": {"alt": "A rising line from small cosines at few pairs, with dots close to it."}}
 records = read_records("es-estimates-digits-smoke-all-*")
 fig, ax = plt.subplots(figsize=(6.4, 2.6), constrained_layout=True)
 for when, marker in (("before", "o"), ("after", "s")):
@@ -168,20 +171,24 @@ plt.show()
 # %% [markdown]
 # ## Who sees which images
 #
-# A minibatch adds noise of its own. Let a single image's gradient have covariance $\Sigma$, and its fitness variance
-# $s^2$. Two mirror images can see the same $b$ images or not, and so can different pairs:
+# A minibatch adds noise of its own, for images differ: their gradients have covariance $\Sigma$, their fitnesses
+# variance $s^2$. The two members of a pair can see the same $b$ images or not, and so can different pairs:
 #
-# | who shares | squared distance from the gradient |
+# | who shares | expected squared distance from the gradient, of a quadratic |
 # |---|---|
 # | all members one minibatch | $\frac{d+1}{N}\lVert g\rVert^2 + \left(1 + \frac{d+1}{N}\right)\frac{\operatorname{tr}\Sigma}{b}$ |
 # | each pair its own | $\frac{d+1}{N}\lVert g\rVert^2 + \frac{d+2}{N}\frac{\operatorname{tr}\Sigma}{b}$ |
 # | each member its own | $\frac{d+1}{N}\lVert g\rVert^2 + \frac{d+2}{2N}\frac{\operatorname{tr}\Sigma}{b} + \frac{d\,s^2}{2\sigma^2 N b}$ |
 #
-# The last line has a term in $1/\sigma^2$. If two mirror images see different images, the difference of their fitness
-# is mostly that of the images, and it is divided by $\sigma$. Within a pair sharing matters. Between pairs it does
-# not: pairs with images of their own have even a little *less* noise, and read $N$ times as much data.
+# The last line, which leaves out that images differ in curvature, has a term in $1/\sigma^2$. If the two members of a
+# pair see different images, the difference of their fitness is mostly that of the images, and it is divided by
+# $\sigma$. So within a pair sharing matters where $\sigma$ is small. Between pairs it hardly does while $N$ is far
+# below $d$, unless ranks compare them.
+#
+# *One-sided* members have no mirror image. Their variance has a term $d J^2 / (M \sigma^2)$ for $M$ of them, unless the
+# mean fitness of the others, a *baseline*, is taken off.
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Squared distance of an estimate from the gradient, against sigma, before training: formulas as lines, measured as dots. The formulas are those of a quadratic."}, "image": {"alt": "Lines and dots for six ways to share images. Those without mirror images or with images of a member's own rise steeply as sigma falls; dots leave the lines upwards at the largest sigma."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Squared distance of an estimate from the gradient, against sigma, before training: formulas as lines, measured as dots. The formulas are those of a quadratic."}, "image": {"alt": "Lines and dots for six ways to share images. Two rise steeply as sigma falls: one-sided without a baseline, and images of a member's own. Dots leave the lines upwards at the largest sigma."}}
 arms = [row["arm"] for row in records[0]["points"]["before"]["arms"]]
 arms = list(dict.fromkeys(arms))
 fig, ax = plt.subplots(figsize=(6.4, 4.2), constrained_layout=True)
@@ -201,11 +208,11 @@ fig.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
 plt.show()
 
 # %% [markdown]
-# The dots lie on the lines while the noise is small. At the largest $\sigma$ they leave them: there the network is no
-# quadratic any more.
+# The dots lie on the lines at small $\sigma$, and leave them as it grows: over wider steps the network is no quadratic.
+# After training, where the gradient is short, they do so sooner.
 #
-# Does it matter for training? Every arm below costs the same, ten images a member and step, and has the best of five
-# rates on validation images:
+# Does it matter for training? Each way below costs the same, ten images a member and step, and has the best of five
+# rates on validation images. Its last weights are tested:
 #
 # ```
 # python -m repsearch reproduce es-arms es-estimates
@@ -217,19 +224,17 @@ from repsearch.reproduce.strategy_tables import arms_table
 Markdown(arms_table())
 
 # %% [markdown]
-# One-sided strategies without a baseline, and mirror images on images of their own, are the ones that lose, and they
-# lose most where $\sigma$ is small. Pairs on images of their own, and one-sided members with the others' mean taken
-# off, do nearly as well as pairs that share, or as well.
+# One-sided strategies without a baseline lose, and so do mirror images on images of their own; they lose most where
+# $\sigma$ is small. Pairs on images of their own do as well as pairs that share, as far as these seeds can tell, and
+# so do one-sided members on shared images with the others' mean taken off.
 #
 # ## How wide
 #
-# Noise that is too narrow drowns in that last term. Noise that is too wide estimates another function's slope: $J$ is
-# not $F$, and
+# Noise that is too wide estimates another function's slope: $J$ is not $F$, and
 #
 # $$ \nabla J - \nabla F = \tfrac{1}{2} \sigma^2\, \nabla \operatorname{tr} H + \dots $$
 #
-# where derivatives of third order exist. A network with ReLU has none. There the error grows with $\sigma$ itself
-# rather than with its square:
+# where the fitness is smooth. A ReLU has kinks. There the error grows more slowly than with the square of $\sigma$:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "How far the gradient of the smoothed fitness is from the gradient, as a share of its length, against sigma; and what chance alone would give. Noise of full rank, and of rank 1."}, "image": {"alt": "Lines that rise steadily on logarithmic axes, those of both ranks close together, before training below those after."}}
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.9), sharey=True,
@@ -243,7 +248,7 @@ for ax, when in zip(axes, ("before", "after"), strict=True):
             [np.mean([row[i][key] for row in rows]) for i in range(len(sigmas))]
             for key in ("error", "floor"))
         ax.loglog(sigmas, error, style, label="rank 1" if rank else "full rank")
-    ax.loglog(sigmas, floor, ":", color="0.6", label="chance")
+    ax.loglog(sigmas, floor, ":", color="0.6", label="chance, rank 1")
     ax.set(xlabel="sigma", title=f"{when} training")
     ax.set_xticks(sigmas, [str(sigma) for sigma in sigmas])
     ax.minorticks_off()
@@ -252,10 +257,13 @@ axes[0].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## What SGD cannot train
+# After training the bias is longer than the gradient itself at the $\sigma$ that the strategy above was trained with,
+# for that gradient is short. The strategy climbs $J$, and not $F$; here this was enough.
 #
-# Replace ReLU by the sign of its input, and the cross-entropy by the accuracy. Neither has a slope, so that
-# back-propagation finds a gradient of zero. To a strategy nothing has changed:
+# ## Where there is no slope
+#
+# Replace ReLU by the sign of its input, and the cross-entropy by the accuracy. Behind a sign the gradient is zero, and
+# the accuracy has none at all. A strategy needs neither:
 
 # %% tags=["copyable"]
 class Sign(nn.Module):
@@ -283,19 +291,20 @@ rs.fit(network, data, method,
 print(f"accuracy before {before:.0%}, after {rs.accuracy(network, data.test):.0%}")
 
 # %% [markdown]
-# `shaping="ranks"` lets only the order of the members count, and `optimizer="adam"` hands the estimate to Adam. With
-# both, and weight decay, it is `rs.methods.OpenAIES` {cite}`salimans2017evolution`.
+# It learns, if less than with ReLU and log-probabilities. `shaping="ranks"` lets only the order of the members count,
+# and `optimizer="adam"` hands the estimate to Adam. With both, and weight decay, it is `rs.methods.OpenAIES`
+# {cite}`salimans2017evolution`.
 #
 # ## Low rank
 #
-# Most of the cost of a large layer is not the forward pass. It is drawing and adding as many random numbers as it has
-# weights, for every member. EGGROLL {cite}`sarkar2025eggroll` draws a matrix of noise as a product of two thin ones,
+# In a large layer every direction needs as many random numbers as there are weights. EGGROLL
+# {cite}`sarkar2025eggroll` draws a matrix of noise as a product of two thin ones,
 #
 # $$ E_i = \tfrac{1}{\sqrt r} A_i B_i^{\mathsf T}, \qquad A_i \in \mathbb{R}^{m \times r},\;
 #    B_i \in \mathbb{R}^{n \times r}, $$
 #
 # and never writes it down, since $x (W + \sigma E_i)^{\mathsf T} = x W^{\mathsf T} + \tfrac{\sigma}{\sqrt r}
-# (x B_i) A_i^{\mathsf T}$. The first product is the same for all members that see the same $x$.
+# (x B_i) A_i^{\mathsf T}$. In the first layer all members see the same $x$, and share the first product.
 
 # %% tags=["copyable"]
 generator = torch.Generator().manual_seed(seed)
@@ -306,9 +315,9 @@ factor_by_factor = x @ W.T + 0.1 / 2**0.5 * (x @ B) @ A.T
 print(f"largest difference: {(written_out - factor_by_factor).abs().max():.0e}")
 
 # %% [markdown]
-# An entry of such a matrix has mean 0 and variance 1, as it should. It is no Gaussian, though:
+# An entry of such noise has mean 0 and variance 1, but is no Gaussian:
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Density of one entry of the noise: closed forms as lines, a histogram of draws as dots."}, "image": {"alt": "Four bell-like curves; that of rank 1 has a sharp peak at zero, and with the rank they approach the Gaussian."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Density of one entry of the noise: closed forms as lines, a histogram of draws as dots."}, "image": {"alt": "Four falling curves; that of rank 1 is the steepest near zero, and with the rank they approach the Gaussian."}}
 from scipy.special import gamma, kv
 
 values = np.linspace(0.05, 3, 60)
@@ -331,14 +340,14 @@ plt.show()
 # %% [markdown]
 # What does that do to the estimate? For a fitness that is linear or quadratic, nothing on average. A cube shows the
 # difference: with $F = \sum_{jk} W_{jk}^3$ the mean of the estimate is $3W^2 + 3\sigma^2$ under Gaussian noise, and
-# $6\sigma^2 / r$ more at rank $r$. The bias falls with the rank, not with its root. And the estimate is a little
+# $6\sigma^2 / r$ more at rank $r$. What low rank adds falls with the rank, not with its root. And the estimate is
 # noisier. For a layer of $m \times n$ weights whose fitness is linear with gradient $G$,
 #
 # $$ \mathbb{E}\, \lVert \hat G - G \rVert^2 = \frac{\lVert G \rVert^2}{N}
 #    \left(mn + 1 + \frac{2(m + n + 1)}{r}\right). $$
 #
-# The excess is small for a large matrix. Measured on the digits network, squared distance over the formula's, with
-# the spread over seeds:
+# On the digits network, summed over its layers, squared distance over the formula's, and the formula over that of full
+# rank:
 
 # %% tags=["copyable"]
 rows = []
@@ -347,12 +356,13 @@ for i, row in enumerate(records[0]["points"]["before"]["ranks"]):
     for when in ("before", "after"):
         found = [record["points"][when]["ranks"][i] for record in records]
         cells.append(mean_std([one["mean"] / one["theory"] for one in found], 2))
-    rows.append([str(row["rank"]), *cells])
-Markdown(markdown(["rank", "before training", "after"], rows))
+    full = records[0]["points"]["before"]["arms"][0]["theory"]
+    rows.append([str(row["rank"]), *cells, f"{row['theory'] / full:.2f}"])
+Markdown(markdown(["rank", "before training", "after", "formula"], rows))
 
 # %% [markdown]
 # Now a network whose layers are large: 784 pixels, twice 128 units, ten classes, on 2,000 images of MNIST. All cells
-# have the same budget, so that more pairs are fewer steps.
+# have the same budget, so that more pairs are fewer steps; ranks and Adam, sigma 0.02, the better of two rates.
 #
 # ```
 # python -m repsearch reproduce es-ranks
@@ -364,8 +374,8 @@ from repsearch.reproduce.strategy_tables import ranks_table
 Markdown(ranks_table())
 
 # %% [markdown]
-# Across a row the rank changes, down a column the population. The rank hardly matters. What it saves is counted, not
-# timed: numbers drawn for a direction, and multiplications for one member's noise and one image, in the largest layer.
+# Rank 1 is not shown to be worse in any row. What it saves can be counted: numbers drawn for a direction, and
+# multiplications for one member's noise and one image, in the largest layer.
 
 # %% tags=["copyable"]
 m, n = 128, 784
@@ -375,9 +385,8 @@ rows = [["full", f"{m * n:,}", f"{m * n:,}"],
 Markdown(markdown(["rank", "numbers drawn", "multiplications"], rows))
 
 # %% [markdown]
-# And timed, on the digits network and on the large one: members a second of the loop at the chapter's beginning
-# with each member's weights written into the network, of the library's strategies, and of EvoTorch
-# {cite}`toklu2023evotorch` and evosax {cite}`lange2023evosax`. One run, one torch thread:
+# And timed: members a second of a loop that writes each member's weights into the network, of the library's
+# strategies, and of EvoTorch {cite}`toklu2023evotorch` and evosax {cite}`lange2023evosax`, on one torch thread:
 #
 # ```
 # python -m repsearch reproduce bench-strategies
@@ -399,29 +408,26 @@ head = ["", *(text for network in networks
 Markdown(markdown(head, rows))
 
 # %% [markdown]
-# `rs.methods` has more of them: `SNES` and `XNES` {cite}`wierstra2014natural` learn how wide the noise should be, in
-# each weight or in every direction; `DeepGA` {cite}`such2017deep` keeps the best networks, as lists of seeds, and mutates
-# them; `GOEA` keeps a random step if it helps.
+# `rs.methods` has more: `SNES` and `XNES` {cite}`wierstra2014natural` learn how wide the noise should be, `DeepGA`
+# {cite}`such2017deep` mutates the best networks, `GOEA` keeps a random step if it helps.
 #
-# **Summary.** Noise in the weights gives every fitness a slope, and mirror images on the same data give an estimate
-# of it that a network can be trained with. Its price is the dimension. One pair sees one direction out of $d$, and
-# neither a better population nor low rank changes that; low rank only makes the directions cheap.
+# **Summary.** Noise in the weights gives a fitness a slope, and pairs on the same images estimate it well enough to
+# train a network. A pair sees one direction out of $d$; more pairs help as their root, and low rank makes each cheaper.
 #
 # ## Questions
 #
-# <details><summary>Why do mirror images need no baseline?</summary>
+# <details><summary>Why do pairs need no baseline?</summary>
 #
-# A baseline takes off what all members have in common. Within a pair the difference of two fitnesses does it: the
-# fitness at the centre, and whatever curvature adds to both sides, cancel.
+# Within a pair the difference of two fitnesses takes off what they have in common: the fitness at the centre, and
+# whatever curvature adds to both sides.
 #
 # </details>
 #
 # <details><summary>On a linear fitness, which is better at equal evaluations: pairs, or one-sided members with the
 # best baseline?</summary>
 #
-# One-sided members. Both need a forward pass a member, and pairs spend two on every direction. The formula has
-# $N$ directions for pairs and $2N$ for the others, so pairs are twice as noisy. They win where curvature is large,
-# and they need to know nothing.
+# One-sided members. Pairs spend two forward passes on every direction, so that they see half as many and are twice as
+# noisy. They win where $\sigma^2 \operatorname{tr} H^2$ is above about $2 \lVert g \rVert^2$.
 #
 # </details>
 #
@@ -453,5 +459,5 @@ for name, fitness in (("log-probability", None), ("accuracy", accuracy)):
     print(f"{name}: {rs.accuracy(network, data.test):.0%}")
 
 # %% [markdown]
-# The log-probability changes with every step of a weight, the accuracy only where an image changes sides. On a
-# minibatch most members have the same accuracy, and ties say nothing.
+# The log-probability changes with nearly every step of a weight, the accuracy only where an image changes sides. On a
+# minibatch many members tie, and ties say nothing.

@@ -250,42 +250,43 @@ def _table2(data: str, paper: Record) -> list[Claim]:
 
 
 def _strategies() -> list[Claim]:
-    minibatch, narrow, wide = "A minibatch shared", strategies.NARROW, strategies.WIDE
-
-    def claim(what: str, experiment: str, judge: Callable[[], Found], ours: bool = False) -> Claim:
-        return Claim(STRATEGIES, what, "", experiment, judge, ours)
-
-    estimates, judged = "es-estimates", strategies
+    narrow, wide = strategies.NARROW, strategies.WIDE
+    before, falling = f"before training, sigma {narrow}", f"before training, {wide} to {narrow}"
+    estimated: dict[str, Callable[[], Found]] = {
+        f"The variance of an estimate is a quadratic's, within a fifth ({before})": strategies.closed_forms,
+        f"The cosine of estimate and gradient is a quadratic's, within a tenth ({before})": strategies.cosines,
+        f"Pairs are noisier than as many one-sided members with a baseline, by a tenth at least ({before})":
+            partial(strategies.pairs_against_members, "before", narrow),
+        f"Pairs are less noisy than they, by a tenth at least (after training, sigma {wide})":
+            partial(strategies.pairs_against_members, "after", wide),
+        f"A minibatch shared within a pair lowers the variance, by a tenth at least ({before})":
+            partial(strategies.sharing_lowers, strategies.MEMBER),
+        f"A minibatch shared by all pairs lowers the variance, by a tenth at least ({before})":
+            partial(strategies.sharing_lowers, strategies.PAIR),
+        f"The bias falls with sigma, by more than its root ({falling})": partial(strategies.bias_falls, 0),
+        f"The bias falls with a power of sigma nearer to two than to one ({falling})": strategies.bias_is_quadratic,
+        "Of a cubic fitness the bias grows with the dimension: sigma^2 (d + 2), within a tenth, from 100 weights on":
+            strategies.growth,
+        f"Under noise of rank 1 the bias falls with sigma, by more than its root ({falling})":
+            partial(strategies.bias_falls, 1),
+        "What low rank adds to a cube's bias falls with a power of the rank nearer to one than to a half":
+            strategies.falls_with_rank,
+    }
+    worse, shared = "train worse, by half a point at least", strategies.SHARED
+    trained: dict[str, Callable[[], Found]] = {
+        f"Mirror images that see images of their own {worse} (sigma {narrow})":
+            partial(strategies.trains_worse, strategies.MEMBER, shared, narrow),
+        f"Mirror images that see images of their own {worse} (sigma {wide})":
+            partial(strategies.trains_worse, strategies.MEMBER, shared, wide),
+        f"Pairs that see images of their own {worse} (sigma {narrow})":
+            partial(strategies.trains_worse, strategies.PAIR, shared, narrow),
+        f"One-sided members without a baseline {worse} (sigma {narrow})":
+            partial(strategies.trains_worse, "one-sided, shared", shared, narrow),
+        "One-sided members with a baseline train at most two points worse than pairs": strategies.baseline_is_as_good,
+    }
     return [
-        claim(f"The variance of an estimate is a quadratic's, within a fifth (sigma {narrow})", estimates,
-              judged.closed_forms),
-        claim("The cosine of estimate and gradient is a quadratic's, within a tenth", estimates, judged.cosines),
-        claim("At equal evaluations pairs are noisier than one-sided members with a baseline where curvature is little",
-              estimates, partial(judged.pairs_against_members, "before", narrow)),
-        claim("Pairs are less noisy than they where curvature is much", estimates,
-              partial(judged.pairs_against_members, "after", wide)),
-        claim(f"{minibatch} within a pair lowers the variance, by a tenth at least", estimates,
-              partial(judged.sharing_lowers, judged.MEMBER)),
-        claim(f"{minibatch} by all pairs lowers the variance, by a tenth at least", estimates,
-              partial(judged.sharing_lowers, judged.PAIR)),
-        claim(f"Mirror images that see images of their own train worse (sigma {narrow})", "es-arms",
-              partial(judged.trains_worse, judged.MEMBER, judged.SHARED, narrow)),
-        claim(f"Mirror images that see images of their own train worse (sigma {wide})", "es-arms",
-              partial(judged.trains_worse, judged.MEMBER, judged.SHARED, wide), ours=True),
-        claim(f"Pairs that see images of their own train worse (sigma {narrow})", "es-arms",
-              partial(judged.trains_worse, judged.PAIR, judged.SHARED, narrow)),
-        claim(f"One-sided members without a baseline train worse (sigma {narrow})", "es-arms",
-              partial(judged.trains_worse, "one-sided, shared", judged.SHARED, narrow)),
-        claim("One-sided members with a baseline train as well as pairs, within two points", "es-arms",
-              judged.baseline_is_as_good),
-        claim("The bias falls with sigma, by more than its root", estimates, partial(judged.bias_falls, 0)),
-        claim("The bias falls with the square of sigma", estimates, judged.bias_is_quadratic),
-        claim("Of a cubic fitness the bias grows with the dimension: sigma^2 (d + 2), within a tenth", estimates,
-              judged.growth),
-        claim("Under noise of rank 1 the bias falls with sigma, by more than its root", estimates,
-              partial(judged.bias_falls, 1)),
-        claim("What low rank adds to the bias falls with the rank, not with its root", estimates,
-              judged.falls_with_rank),
-        claim("Noise of rank 1 trains as well as noise of full rank, within two points", "es-ranks",
-              judged.rank_hardly_matters),
+        *(Claim(STRATEGIES, what, "", "es-estimates", judge) for what, judge in estimated.items()),
+        *(Claim(STRATEGIES, what, "", "es-arms", judge) for what, judge in trained.items()),
+        Claim(STRATEGIES, "Noise of rank 1 trains at most two points worse than noise of full rank", "", "es-ranks",
+              strategies.rank_hardly_matters),
     ]

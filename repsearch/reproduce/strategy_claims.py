@@ -77,7 +77,8 @@ def closed_forms() -> Found:
 def cosines() -> Found:
     """By the number of pairs."""
     def measured(pairs: int) -> Numbers:
-        return _estimated(lambda record: _over(_row(record, "before", "angles", pairs=pairs)))
+        return _estimated(lambda record: _row(record, "before", "angles", pairs=pairs)["mean"] / (
+            pairs / (pairs + record["points"]["before"]["calculus"]["d"] + 1)) ** 0.5)
 
     rows = read_records("es-estimates-digits-smoke-all-*")[0]["points"]["before"]["angles"]
     return _near_one({f"{row['pairs']} pairs": list(measured(row["pairs"]).values()) for row in rows}, TENTH)

@@ -37,7 +37,9 @@ def _arms() -> Setup:
     for sigma in ARM_SIGMAS:
         for name, arguments in ARMS.items():
             hands = {"pair": MEMBERS // 2, "member": MEMBERS}.get(arguments.get("minibatch", ""), 1)
-            cells += [Cell(f"{name}, {sigma}, {rate}", "EvolutionStrategy", _within(1e6, EACH * hands, rate),
+            # The last weights: arms have epochs of different lengths, and the best of more is better.
+            cells += [Cell(f"{name}, {sigma}, {rate}", "EvolutionStrategy",
+                           replace(_within(1e6, EACH * hands, rate), keep="last"),
                            {"population": MEMBERS, "sigma": sigma, **arguments}) for rate in ARM_RATES]
     return Setup(SMALL, DIGITS, tuple(cells), points=20)
 

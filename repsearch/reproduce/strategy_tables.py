@@ -17,9 +17,15 @@ def _records(variant: str, data: str = "mnist", preset: str = "book") -> list[Re
 
 
 def _best(record: Record, names: Sequence[str]) -> dict[str, Any] | None:
-    """Of these cells, the one that did best on validation images; None if all of them diverged."""
-    done = [record["cells"][name] for name in names if "failed" not in record["cells"][name]]
-    return max(done, key=lambda cell: cell["best"], default=None)
+    """Of these cells, the one whose weights did best on validation images; None if all of them diverged."""
+    last = {cell["name"] for cell in record["settings"]["cells"] if cell["fit"].get("keep") == "last"}
+
+    def validated(name: str) -> float:
+        cell = record["cells"][name]
+        return float(cell["curve"][-1][1] if name in last else cell["best"])
+
+    done = [name for name in names if "failed" not in record["cells"][name]]
+    return record["cells"][max(done, key=validated)] if done else None
 
 
 def _accuracies(variant: str, names: Sequence[str], data: str = "mnist", preset: str = "book") -> Numbers:

@@ -77,7 +77,7 @@ class EGGROLL(EvolutionStrategy):
         return sum(self.lengths)
 
     def offsets(self, drawn: Tensor) -> Offsets:
-        """Factors (D, m, r) and (D, n, r) for matrices, noise (D, *shape) for the rest."""
+        """Factors (D, m, r) and (D, n, r) for matrices, noise (D, ...) for the rest."""
         pieces = torch.split(drawn, self.lengths, dim=1)
         return {name: self._offset(name, weight, piece)
                 for (name, weight), piece in zip(self.members.weights.items(), pieces, strict=True)}

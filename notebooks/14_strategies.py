@@ -42,6 +42,8 @@ from repsearch.reproduce.tables import markdown, mean_std
 
 sns.set_palette("colorblind")
 seed = 0
+# records of what was measured; they come with the library
+records = read_records("es-estimates-digits-smoke-all-*")
 data = rs.load("digits", train=1000, validation=150, test=300, seed=seed)
 
 
@@ -152,7 +154,6 @@ plt.show()
 # The record `es-estimates` measures the angle on this network, before training and after:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "Cosine of the estimate and the gradient, against the number of pairs, at sigma 0.01: the formula as a line, measured as dots (mean over seeds)."}, "image": {"alt": "A rising line from small cosines at few pairs, with dots close to it."}}
-records = read_records("es-estimates-digits-smoke-all-*")
 fig, ax = plt.subplots(figsize=(6.4, 2.6), constrained_layout=True)
 for when, marker in (("before", "o"), ("after", "s")):
     rows = [record["points"][when]["angles"] for record in records]
@@ -449,7 +450,7 @@ print(f"cos 45 degrees = sqrt(1/2), so N = d + 1 = {d + 1:,}")
 # %% [markdown]
 # **2.** Train the digits network by its accuracy, with ReLU, and by its log-probability. Which is better, and why?
 
-# %% tags=["copyable", "hide-cell"]
+# %% tags=["hide-cell"]
 config = rs.FitConfig(epochs=10, batch=100, learning_rate=0.03, momentum=0)
 for name, fitness in (("log-probability", None), ("accuracy", accuracy)):
     network = perceptron()

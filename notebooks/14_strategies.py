@@ -64,9 +64,9 @@ print(f"digits, seed {seed}, device cpu; this chapter takes half a minute")
 #
 # Now let the weight tremble. With noise of standard deviation $\sigma$ the *expected* fitness
 #
-# $$ J(\theta) = \mathbb{E}\, F(\theta + \sigma\varepsilon), \qquad \varepsilon \sim \mathcal{N}(0, 1), $$
+# $$ J(\theta) = \mathbb{E}\, F(\theta + \sigma\varepsilon) $$
 #
-# is smooth, whatever $F$ is:
+# over $\varepsilon \sim \mathcal{N}(0, 1)$ is smooth, whatever $F$ is:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "A fitness that is a step (grey), and what is left of it under noise of three widths."}, "image": {"alt": "A step from zero to one, and three S-shaped curves, the flatter the wider the noise."}}
 theta = np.linspace(-2, 2, 401)
@@ -89,8 +89,8 @@ plt.show()
 # So a mean over random directions, each weighted with the fitness found there, estimates a gradient, and $F$ need not
 # have one. Directions are best taken in **pairs**, each with its mirror image, for then whatever the two share cancels:
 #
-# $$ \hat g = \frac{1}{2N\sigma} \sum_{i=1}^{N}
-#    \left[F(\theta + \sigma\varepsilon_i) - F(\theta - \sigma\varepsilon_i)\right] \varepsilon_i. $$
+# $$ \hat g = \frac{1}{2N\sigma} \sum_{i=1}^{N} \left(F_i^+ - F_i^-\right) \varepsilon_i,
+#    \quad F_i^\pm = F(\theta \pm \sigma\varepsilon_i). $$
 #
 # For any function of a vector:
 
@@ -146,8 +146,9 @@ plt.show()
 # For a fitness that is quadratic in the weights, with gradient $g$ and Hessian $H$, the noise can be computed. With $d$
 # weights, and $N$ pairs that all see all images,
 #
-# $$ \mathbb{E}\, \lVert \hat g - g \rVert^2 = \frac{d + 1}{N} \lVert g \rVert^2,
-#    \qquad \cos(\hat g, g) \approx \sqrt{\frac{N}{N + d + 1}}. $$
+# $$ \mathbb{E}\, \lVert \hat g - g \rVert^2 = \frac{d + 1}{N} \lVert g \rVert^2, $$
+#
+# $$ \cos(\hat g, g) \approx \sqrt{\frac{N}{N + d + 1}}. $$
 #
 # $N$ pairs see $N$ of $d$ directions, and the angle to the gradient is wide until there are as many pairs as weights.
 # Training works all the same: the noise points elsewhere at every step and averages out, and the gradient does not.
@@ -301,10 +302,9 @@ print(f"accuracy before {before:.0%}, after {rs.accuracy(network, data.test):.0%
 # In a large layer every direction needs as many random numbers as there are weights. EGGROLL
 # {cite}`sarkar2025eggroll` draws a matrix of noise as a product of two thin ones,
 #
-# $$ E_i = \tfrac{1}{\sqrt r} A_i B_i^{\mathsf T}, \qquad A_i \in \mathbb{R}^{m \times r},\;
-#    B_i \in \mathbb{R}^{n \times r}, $$
+# $$ E_i = \tfrac{1}{\sqrt r} A_i B_i^{\mathsf T}, $$
 #
-# and never writes it down, since $x (W + \sigma E_i)^{\mathsf T} = x W^{\mathsf T} + \tfrac{\sigma}{\sqrt r}
+# with $A_i \in \mathbb{R}^{m \times r}$ and $B_i \in \mathbb{R}^{n \times r}$, and never writes it down, since $x (W + \sigma E_i)^{\mathsf T} = x W^{\mathsf T} + \tfrac{\sigma}{\sqrt r}
 # (x B_i) A_i^{\mathsf T}$. In the first layer all members see the same $x$, and share the first product.
 
 # %% tags=["copyable"]
@@ -343,9 +343,9 @@ plt.show()
 # difference: with $F = \sum_{jk} W_{jk}^3$ the mean of the estimate is $3W^2 + 3\sigma^2$ under Gaussian noise, and
 # $6\sigma^2 / r$ more at rank $r$. What low rank adds falls with the rank, not with its root. And the estimate is
 # noisier. For a layer of $m \times n$ weights whose fitness is linear with gradient $G$,
+# the expected squared distance from it is $\lVert G \rVert^2 / N$ times
 #
-# $$ \mathbb{E}\, \lVert \hat G - G \rVert^2 = \frac{\lVert G \rVert^2}{N}
-#    \left(mn + 1 + \frac{2(m + n + 1)}{r}\right). $$
+# $$ mn + 1 + \frac{2(m + n + 1)}{r}. $$
 #
 # On the digits network, summed over its layers, squared distance over the formula's, and the formula over that of full
 # rank:
@@ -363,7 +363,7 @@ Markdown(markdown(["rank", "before training", "after", "formula"], rows))
 
 # %% [markdown]
 # Now a network whose layers are large: 784 pixels, twice 128 units, ten classes, on 2,000 images of MNIST. All cells
-# have the same budget, so that more pairs are fewer steps; ranks and Adam, sigma 0.02, the better of two rates.
+# have the same budget, so that more pairs are fewer steps; ranks and Adam, the better of two rates.
 #
 # ```
 # python -m repsearch reproduce es-ranks

@@ -14,13 +14,13 @@ from torch import nn
 from repsearch import checks
 from repsearch.airbench import learn_network
 from repsearch.cli.common import Loaded, check_files, file_name, settings_of
-from repsearch.config import FitConfig
 from repsearch.evaluation import accuracy
 from repsearch.fitting import fit
 from repsearch.reproduce.records import record, write_record
 from repsearch.store.files import write_whole
 
 if TYPE_CHECKING:
+    from repsearch.config import FitConfig
     from repsearch.method import Method
 
 

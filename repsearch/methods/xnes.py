@@ -11,19 +11,21 @@ for d weights: for at most a hundred.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
-from repsearch.data import Dataset
-from repsearch.method import Batch, Step
-from repsearch.methods._members import Offsets
 from repsearch.methods._population import Population, Score
 from repsearch.methods.snes import utilities
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
+    from repsearch.data import Dataset
+    from repsearch.method import Batch, Step
+    from repsearch.methods._members import Offsets
 
 DIMENSIONS = 100
 

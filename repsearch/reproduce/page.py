@@ -124,7 +124,7 @@ def _title(section: str) -> str:
 _PAGE = """# Every claim, and what came out
 
 **{total} claims of the paper, at our size: {counts}.** Beside them {ours} questions of our own: {ours_counts};
-and {notes} claims that notes on [evolution strategies](../notebooks/14_strategies) make: {notes_counts}.
+and {notes} claims that notes on evolution strategies make: {notes_counts}.
 
 ```{{raw}} html
 <link rel="stylesheet" href="../_static/claims/claims.css">

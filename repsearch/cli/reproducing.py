@@ -40,7 +40,7 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("--records", type=Path, default=FOLDER, metavar="FOLDER",
                      help="what they are drawn from, such as what reproduce --out has left (default: the book's)")
     sub.set_defaults(run=_figures)
-    sub = commands.add_parser("bench", help="candidates and members a second: reference, engine, strategies, libraries")
+    sub = commands.add_parser("bench", help="candidates a second: reference, engine, libraries")
     sub.add_argument("--root", help=ROOT)
     sub.add_argument("--sizes", nargs="+", default=["laptop", "paper"], metavar="SIZE", help="(default: laptop paper)")
     sub.set_defaults(run=_bench)
@@ -77,8 +77,6 @@ def _figures(args: argparse.Namespace) -> None:
 
 
 def _bench(args: argparse.Namespace) -> None:
-    from repsearch.bench import strategies
     from repsearch.bench.benchmark import Bench, run, table
 
     print(table(run(Bench(tuple(args.sizes)), root=args.root)))
-    print(strategies.table(strategies.run(strategies.Setup())))

@@ -11,47 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nets import CONFIG, Point, Recorder, StopHereError, blank, mlp, stop
 from scipy.stats import kstest, rankdata
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 import repsearch as rs
-from repsearch.method import Batch
 from repsearch.methods._population import Population, noise
 from repsearch.methods.deep_ga import DeepGA
 from repsearch.methods.openai_es import OpenAIES
 
 DIMENSION = 9
-CONFIG = rs.FitConfig(epochs=1, batch=20)
 Score = Callable[[Tensor, Tensor], Tensor]
-
-
-class Point(nn.Module):
-    """Gives its weights back, whatever it is shown: fitness is a function of them alone."""
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(weights.clone())
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.weights.expand(len(images), -1)
-
-
-class Recorder:
-    """A fitness that remembers whom it saw, and what it gave them."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        self.function, self.seen, self.given = function, list[Tensor](), list[float]()
-
-    def __call__(self, logits: Tensor, _labels: Tensor) -> Tensor:
-        found = self.function(logits[0])
-        self.seen.append(logits[0].clone())
-        self.given.append(float(found))
-        return found
-
-    def clear(self) -> None:
-        self.seen.clear()
-        self.given.clear()
 
 
 def at(start: Tensor, method: Population, seed: int = 0) -> Point:
@@ -62,7 +33,7 @@ def at(start: Tensor, method: Population, seed: int = 0) -> Point:
 
 def step(point: Point, method: Population) -> float:
     """A generation; its loss."""
-    return float(method.step(point, Batch(torch.zeros(2, 1, 1, 1), torch.zeros(2, dtype=torch.long), 0, 2), CONFIG).loss)
+    return float(method.step(point, blank(), CONFIG).loss)
 
 
 def bowl(w: Tensor) -> Tensor:
@@ -74,25 +45,6 @@ def played_back(origin: Tensor, genome: tuple[int, ...], std: float) -> Tensor:
     for seed in genome:
         origin = origin + std * noise((seed,), 1, len(origin))[0]
     return origin
-
-
-def mlp() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-
-
-@pytest.fixture(scope="module")
-def digits() -> rs.Dataset:
-    return rs.load("digits", train=400, validation=200, test=100)
-
-
-class StopHereError(Exception):
-    pass
-
-
-def stop(epoch: int, _model: nn.Module) -> None:
-    if epoch == 2:
-        raise StopHereError
 
 
 # --- genomes ----------------------------------------------------------------------------------------------------------
@@ -163,14 +115,14 @@ def test_a_generation_is_truncation_selection() -> None:
     for generation in range(12):
         fitness.clear()
         loss = step(point, method)
-        assert len(fitness.seen) == 30 and (generation == 0 or torch.equal(fitness.seen[0], parents[0]))
+        assert len(fitness.seen) == 30 and (generation == 0 or torch.equal(fitness.weights[0], parents[0]))
         order = np.argsort(-np.array(fitness.given), kind="stable")[:6]
-        chosen = [fitness.seen[number] for number in order]
+        chosen = [fitness.weights[number] for number in order]
         assert all(torch.equal(one, other) for one, other in zip(chosen, method.vectors, strict=True))
         assert torch.equal(point.weights.detach(), chosen[0]) and loss == -max(fitness.given)
         for number, genome in zip(order, method.genomes, strict=True):
             if generation == 0 or number > 0:
-                made = [torch.equal(fitness.seen[number], parent + 0.2 * noise((genome[-1],), 1, DIMENSION)[0]) for parent in parents]
+                made = [torch.equal(fitness.weights[number], parent + 0.2 * noise((genome[-1],), 1, DIMENSION)[0]) for parent in parents]
                 assert sum(made) == 1
                 used.add(made.index(True))
         parents = chosen
@@ -185,7 +137,7 @@ def test_with_one_parent_it_is_one_plus_lambda() -> None:
     for generation in range(60):
         fitness.clear()
         step(point, method)
-        children = torch.stack(fitness.seen[generation > 0:])
+        children = torch.stack(fitness.weights[generation > 0:])
         assert len(children) == (9 if generation else 10) and kstest((children - parent).flatten() / 0.1, "norm").pvalue > 1e-4
         now = float(bowl(point.weights.detach()))
         assert now == max(fitness.given) and now >= best

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nets import CONFIG, StopHereError, mlp, stop
 from scipy import integrate, special, stats
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, prune, vector_to_parameters
@@ -20,7 +21,6 @@ from repsearch.methods.eggroll import EGGROLL
 from repsearch.methods.evolution import EvolutionStrategy
 
 M, N = 6, 5
-CONFIG = rs.FitConfig(epochs=1, batch=20)
 G = torch.linspace(-1, 2, M * N).view(M, N)
 
 
@@ -163,11 +163,6 @@ def test_an_update_has_the_rank_of_all_its_noise(pairs: int, rank: int) -> None:
 # --- whole networks ---------------------------------------------------------------------------------------------------
 
 
-def mlp() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-
-
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "linear layers": lambda: nn.Sequential(nn.Flatten(), nn.Linear(162, 7), nn.Tanh(), nn.Linear(7, 6, bias=False)),
     "convolutions": lambda: nn.Sequential(
@@ -236,22 +231,10 @@ def test_a_step_is_that_of_members_written_out(name: str, rank: int, sampling: s
     assert float(step.loss) == pytest.approx(-mean, rel=1e-5)
 
 
-@pytest.fixture(scope="module")
-def digits() -> rs.Dataset:
-    return rs.load("digits", train=400, validation=200, test=100)
-
-
 def test_it_resumes_to_the_same_bytes(digits: rs.Dataset, tmp_path: Path) -> None:
     config = rs.FitConfig(epochs=3, batch=200, learning_rate=0.01, keep="last")
     whole, halves = mlp(), mlp()
     rs.fit(whole, digits, EGGROLL(2, 6, optimizer="adam"), config, progress=False)
-
-    class StopHereError(Exception):
-        pass
-
-    def stop(epoch: int, _model: nn.Module) -> None:
-        if epoch == 2:
-            raise StopHereError
 
     with pytest.raises(StopHereError):
         rs.fit(halves, digits, EGGROLL(2, 6, optimizer="adam"), config, checkpoint=tmp_path / "c.pt", progress=False, watch=stop)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nets import CONFIG, Point, StopHereError, blank, mlp, of_weights, stop
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
@@ -22,22 +23,6 @@ from repsearch.methods._population import centred_ranks, noise
 from repsearch.methods.evolution import EvolutionStrategy
 
 DIMENSION = 12
-CONFIG = rs.FitConfig(epochs=1, batch=20)
-
-
-class Point(nn.Module):
-    """Gives its weights back, whatever it is shown: fitness is a function of them alone."""
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(weights)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.weights.expand(len(images), -1)
-
-
-def batch(size: int = 2) -> Batch:
-    return Batch(torch.zeros(size, 1, 1, 1), torch.zeros(size, dtype=torch.long), 0, size)
 
 
 def at(weights: Tensor, seed: int = 0, **arguments: Any) -> tuple[Point, EvolutionStrategy]:
@@ -47,13 +32,9 @@ def at(weights: Tensor, seed: int = 0, **arguments: Any) -> tuple[Point, Evoluti
 
 
 def estimate(point: Point, method: EvolutionStrategy, images: Batch | None = None) -> Tensor:
-    method.step(point, images or batch(), CONFIG)
+    method.step(point, images or blank(), CONFIG)
     assert point.weights.grad is not None
     return -point.weights.grad
-
-
-def of_weights(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda logits, _labels: function(logits[0])
 
 
 def test_a_linear_fitness_gives_the_projections_of_its_gradient() -> None:
@@ -170,16 +151,6 @@ def test_who_sees_what() -> None:
 
 
 
-def mlp() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-
-
-@pytest.fixture(scope="module")
-def digits() -> rs.Dataset:
-    return rs.load("digits", train=400, validation=200, test=100)
-
-
 def test_it_trains_by_what_has_no_gradient(digits: rs.Dataset) -> None:
     """A network of signs, by its accuracy: no gradient anywhere."""
     class Sign(nn.Module):
@@ -204,13 +175,6 @@ def test_it_resumes_to_the_same_bytes(digits: rs.Dataset, tmp_path: Path) -> Non
         return EvolutionStrategy(6, optimizer="adam")
 
     rs.fit(whole, digits, method(), config, progress=False)
-
-    class StopHereError(Exception):
-        pass
-
-    def stop(epoch: int, _model: nn.Module) -> None:
-        if epoch == 2:
-            raise StopHereError
 
     with pytest.raises(StopHereError):
         rs.fit(halves, digits, method(), config, checkpoint=tmp_path / "c.pt", progress=False, watch=stop)

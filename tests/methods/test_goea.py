@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from itertools import count, pairwise
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from nets import CONFIG, Point, Recorder, mlp
 from scipy.integrate import quad
 from scipy.stats import ncx2, norm
 from torch import Tensor, nn
@@ -23,31 +24,6 @@ from repsearch.methods import Backprop, EvolutionStrategy
 from repsearch.methods.goea import GOEA
 
 DIMENSION = 8
-CONFIG = rs.FitConfig(epochs=1, batch=20)
-
-
-class Point(nn.Module):
-    """Gives its weights back, whatever it is shown: fitness is a function of them alone."""
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(weights.clone())
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.weights.expand(len(images), -1)
-
-
-class Recorder:
-    """A fitness that remembers what it gave, and the logits."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        self.function, self.given, self.seen = function, list[float](), list[Tensor]()
-
-    def __call__(self, logits: Tensor, _labels: Tensor) -> Tensor:
-        found = self.function(logits[0])
-        self.given.append(float(found))
-        self.seen.append(logits.clone())
-        return found
 
 
 def at(start: Tensor, method: GOEA, seed: int = 0) -> tuple[Point, GOEA]:
@@ -62,16 +38,6 @@ def step(net: nn.Module, method: GOEA, images: Tensor = torch.zeros(2, 1, 1, 1))
 
 def bowl(w: Tensor) -> Tensor:
     return -w.square().sum() / 2
-
-
-def mlp() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 10))
-
-
-@pytest.fixture(scope="module")
-def digits() -> rs.Dataset:
-    return rs.load("digits", train=400, validation=200, test=100)
 
 
 # --- how much a generation gains --------------------------------------------------------------------------------------
@@ -198,7 +164,7 @@ def test_the_loss_never_rises(accept: str, digits: rs.Dataset) -> None:
         losses.append(F.cross_entropy(deepcopy(model).eval()(digits.train.images).double(), digits.train.labels).item())
 
     config = rs.FitConfig(epochs=30, batch=400, keep="last")
-    history = rs.fit(mlp(), digits, GOEA(20, 0.02, accept=accept, dropout="off"), config, progress=False, watch=watch)
+    history = rs.fit(mlp(nn.Dropout(0.3)), digits, GOEA(20, 0.02, accept=accept, dropout="off"), config, progress=False, watch=watch)
     assert all(later <= sooner + 1e-6 for sooner, later in pairwise(losses))
     assert losses[-1] < losses[0] - 0.1 and history.loss == pytest.approx(losses[1:], abs=1e-5)
     assert history.spent[-1] == 30 * 400 * 21

@@ -16,31 +16,19 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from nets import CONFIG, Point, StopHereError, blank, of_weights, stop
 from scipy.linalg import expm
 from scipy.stats import ortho_group, rankdata
 from torch import Tensor, nn
 
 import repsearch as rs
-from repsearch.method import Batch
 from repsearch.methods import DeepGA
 from repsearch.methods.snes import SNES, utilities
 from repsearch.methods.xnes import XNES
 
 DIMENSION = 7
-CONFIG = rs.FitConfig(epochs=1, batch=20)
 METHODS: dict[str, Callable[..., SNES | XNES]] = {"SNES": SNES, "XNES": XNES}
 Function = Callable[[Tensor], Tensor]
-
-
-class Point(nn.Module):
-    """Gives its weights back, whatever it is shown: fitness is a function of them alone."""
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(weights.clone())
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.weights.expand(len(images), -1)
 
 
 def at(start: Tensor, method: SNES | XNES, seed: int = 0) -> tuple[Point, Any]:
@@ -51,13 +39,9 @@ def at(start: Tensor, method: SNES | XNES, seed: int = 0) -> tuple[Point, Any]:
 
 def steps(point: Point, method: SNES | XNES, count: int) -> Tensor:
     for _ in range(count):
-        method.step(point, Batch(torch.zeros(2, 1, 1, 1), torch.zeros(2, dtype=torch.long), 0, 2), CONFIG)
+        method.step(point, blank(), CONFIG)
     assert point.weights.grad is None
     return point.weights.detach().clone()
-
-
-def of_weights(function: Function) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda logits, _labels: function(logits[0])
 
 
 def bowl(w: Tensor) -> Tensor:
@@ -216,13 +200,6 @@ def test_it_resumes_to_the_same_bytes(name: str, digits: rs.Dataset, tmp_path: P
     config = rs.FitConfig(epochs=4, batch=50, keep="last")
     whole, halves, ends = layers(6, 10), layers(6, 10), [METHODS[name](6), METHODS[name](6)]
     rs.fit(whole, digits, ends[0], config, progress=False)
-
-    class StopHereError(Exception):
-        pass
-
-    def stop(epoch: int, _model: nn.Module) -> None:
-        if epoch == 2:
-            raise StopHereError
 
     with pytest.raises(StopHereError):
         rs.fit(halves, digits, METHODS[name](6), config, checkpoint=tmp_path / "c.pt", progress=False, watch=stop)

@@ -16,10 +16,10 @@ import pytest
 import torch
 from evotorch import Problem
 from evotorch.distributions import Distribution
-from torch import Tensor, nn
+from nets import Point, blank
+from torch import Tensor
 
 import repsearch as rs
-from repsearch.method import Batch
 from repsearch.methods import EvolutionStrategy, OpenAIES
 from repsearch.methods._population import Population, centred_ranks
 from repsearch.methods.snes import SNES
@@ -33,17 +33,6 @@ Around = tuple[Tensor, Tensor]
 """The centre (DIMENSION,), and standard deviations (DIMENSION,) or the square root of a covariance."""
 Peer = Callable[[Tensor], Around]
 """Takes a generation's noise, does the generation, and says what it was drawn around."""
-
-
-class Point(nn.Module):
-    """Gives its weights back, whatever it is shown: fitness is a function of them alone."""
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(weights)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.weights.expand(len(images), -1)
 
 
 def quadratic(points: Tensor) -> Tensor:
@@ -60,7 +49,7 @@ def fitness(logits: Tensor, _labels: Tensor) -> Tensor:
 
 def follow(method: Population, around: Callable[[], Tensor | None], peer: Peer) -> None:
     """Generation after generation, both draw around the same."""
-    point, batch = Point(START.clone()), Batch(torch.zeros(2, 1, 1, 1), torch.zeros(2, dtype=torch.long), 0, 2)
+    point, batch = Point(START.clone()), blank()
     method.start(point, None, CONFIG, 3)  # type: ignore[arg-type]
     sgd = torch.optim.SGD(point.parameters(), RATE)  # what `fit` does with a gradient; SNES and XNES leave none
     for generation in range(GENERATIONS):

@@ -1,7 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -89,8 +96,9 @@ plt.show()
 # So a mean over random directions, each weighted with the fitness found there, estimates a gradient, and $F$ need not
 # have one. Directions are best taken in **pairs**, each with its mirror image, for then whatever the two share cancels:
 #
-# $$ \hat g = \frac{1}{2N\sigma} \sum_{i=1}^{N} \left(F_i^+ - F_i^-\right) \varepsilon_i,
-#    \quad F_i^\pm = F(\theta \pm \sigma\varepsilon_i). $$
+# $$ \hat g = \frac{1}{2N\sigma} \sum_{i=1}^{N} \left(F_i^+ - F_i^-\right) \varepsilon_i, $$
+#
+# $$ F_i^\pm = F(\theta \pm \sigma\varepsilon_i). $$
 #
 # For any function of a vector:
 

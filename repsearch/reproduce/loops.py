@@ -86,6 +86,15 @@ def last_weights(config: AlternateConfig) -> AlternateConfig:
     return replace(config, learn=replace(config.learn, keep="last"))
 
 
+def longer(count: int) -> Reading:
+    """So many rounds, each with twice the generations, the first one, too."""
+    def twice(config: AlternateConfig) -> AlternateConfig:
+        return replace(config, rounds=count, search=config.search.prolonged(2),
+                       generations=tuple(2 * n for n in config.generations))
+
+    return twice
+
+
 LOOPS = {
     "loop": Loop("three rounds"),
     "once": Loop("one round, as in the paper", setting(rounds=1)),
@@ -108,6 +117,10 @@ LOOPS = {
     "warm": Loop("the optimizer keeps its momentum", setting(optimizer="warm")),
     "last": Loop("the last epoch's weights go on", last_weights),
     "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),
+    "longer-5": Loop("five rounds of twice the generations", longer(5)),
+    "trial-loop": Loop("three rounds", tested=False),
+    "trial-longer": Loop("three rounds of twice the generations", longer(3), tested=False),
+    "trial-longer-5": Loop("five rounds of twice the generations", longer(5), tested=False),
 }
 
 CONTROLS = ("loop", "once", "once-long", "first-targets", "still", "others-moves", "means")

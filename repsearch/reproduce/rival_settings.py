@@ -58,6 +58,7 @@ def _tuned(**setting: Any) -> Rival:
 TUNED = {
     ("cifar10", 500): _tuned(rate=1, smoothing=0.1, batch=25), ("cifar10", 2000): _tuned(smoothing=0.2, dropout=0.3),
     ("mnist", 2000): _tuned(rate=1, smoothing=0.1, batch=25),
+    ("cifar100", 2000): _tuned(rate=1, smoothing=0.1, batch=25, epochs=52),
 }
 """The best of the trials on validation images, by data set and number of training images."""
 
@@ -107,5 +108,5 @@ def rival_of(variant: str, preset: Preset, train: int | None = None) -> Rival:
     known, images = {**RIVALS, **RIVAL_TRIALS, **AUGMENTED}, (preset.data, train or preset.train or 0)
     checks.one_of("variant", variant, known)
     if variant in ("sgd-tuned", "sgd-budget") and images in TUNED:
-        return replace(TUNED[images], what=known[variant].what, epochs=known[variant].epochs)
+        return replace(TUNED[images], what=known[variant].what, epochs=known[variant].epochs or TUNED[images].epochs)
     return known[variant]

@@ -36,6 +36,11 @@ def run(
     return rs.alternate(rs.search_network(data, preset), model, data, config, store=store, progress=False), model
 
 
+@pytest.fixture(scope="module")
+def plain(data: rs.Dataset, preset: Preset, config: AlternateConfig) -> rs.Rounds:
+    return run(data, preset, config)[0]
+
+
 def as_after_round_0(data: rs.Dataset, preset: Preset, config: AlternateConfig, rounds: rs.Rounds) -> rs.Network:
     model = rs.learn_network(data, preset)
     rs.learn(model, data, rounds[0].targets, config.learn, progress=False)
@@ -123,9 +128,8 @@ def test_augmented_rounds_search_and_train_on_other_images_each(
 @pytest.mark.parametrize("change", [{"optimizer": "warm"}, {"crossed": True}, {"judges": "untrained"}, {"generations": (0,) * 4},
                                     {"normalise": False}, {"augment": True}, {"augment": True, "crossed": True}])
 def test_every_way_is_another_run_and_resumed_the_same(
-    data: rs.Dataset, preset: Preset, config: AlternateConfig, tmp_path: Path, change: dict[str, Any]
+    data: rs.Dataset, preset: Preset, config: AlternateConfig, plain: rs.Rounds, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    plain, _ = run(data, preset, config)
     other = replace(config, **change)
     (first, model), (again, same) = (run(data, preset, other, tmp_path) for _ in range(2))
     assert first[0].history == plain[0].history and first[1].history != plain[1].history

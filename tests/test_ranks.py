@@ -42,12 +42,23 @@ def test_more_processes_than_shards_are_told_so(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stderr.count("2 processes share 1 shards, so some have nothing to do") == 1
 
 
+LONG = 1000
+"""Images of a search that is long enough to be disturbed."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("targets") / "undisturbed"
+    assert run([sys.executable], folder, LONG).returncode == 0
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_lost_rank_is_an_error_and_the_next_start_resumes(tmp_path: Path, lost: int) -> None:
-    folder, train = tmp_path / "targets", 1000
-    command = [*TORCHRUN, "2", *SEARCH, "--train", str(train), "--out", str(folder)]
+def test_a_lost_rank_is_an_error_and_the_next_start_resumes(tmp_path: Path, undisturbed: Path, lost: int) -> None:
+    folder = tmp_path / "targets"
+    command = [*TORCHRUN, "2", *SEARCH, "--train", str(LONG), "--out", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as job:
         while job.poll() is None and len(shards(folder)) < 2:
             time.sleep(0.05)
@@ -60,11 +71,10 @@ def test_a_lost_rank_is_an_error_and_the_next_start_resumes(tmp_path: Path, lost
     assert 2 <= len(finished) < 16
     times = {name: (folder / name).stat().st_mtime_ns for name in finished}
 
-    again = run([*TORCHRUN, "2"], folder, train)
+    again = run([*TORCHRUN, "2"], folder, LONG)
     assert again.returncode == 0, again.stderr
     assert {name: (folder / name).stat().st_mtime_ns for name in finished} == times
-    assert run([sys.executable], tmp_path / "undisturbed", train).returncode == 0
-    assert contents(folder) == contents(tmp_path / "undisturbed")
+    assert contents(folder) == contents(undisturbed)
 
 
 def shards(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
+from repsearch.reproduce.arena_settings import TURNS
 from repsearch.reproduce.loops import CONTROLS
 from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
 from repsearch.reproduce.runs import Run
@@ -69,6 +70,8 @@ DECIDES = ("search-based", "sgd2", "untrained-body", "class-means", "literal-rea
 EXPERIMENTS = {
     "perturbation": Experiment("2", "what a random perturbation gains, in parameters and in activations",
                                "perturbation", ("cifar10",), ("all",), main=("all",)),
+    "places": Experiment("2", "what hill climbing gains by its cost, in activations, weights, and steps of rank 1",
+                         "places", ("cifar10",), ("all",)),
     "fig2": Experiment("3.2", "cross-entropy of the best against population and generations, each block alone",
                        "fig2", ("cifar100",), tuple(READINGS)),
     "fig2-paper": Experiment("3.2", "the same at the paper's sizes", "fig2", ("cifar100",), tuple(READINGS),
@@ -128,6 +131,12 @@ EXPERIMENTS = {
                                                ("cifar100",), LARGER[:4], seeds=1),
     "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
                                       tuple(RIVAL_TRIALS), train=500, seeds=1),
+    "es": Experiment("", "one network and budget: evolution of weights, one shot, the loop, SGD", "es",
+                     ("mnist",), ("methods",), first=3),
+    "es-turns": Experiment("", "one shot and the loop, of the perceptron", "es-turns", ("mnist",), ("loop",), first=3),
+    "es-tuning": Experiment("", "settings of each method, chosen on validation images", "es", ("mnist",),
+                            ("methods-tuning",), seeds=1),
+    "es-turns-tuning": Experiment("", "those of the loop", "es-turns", ("mnist",), tuple(TURNS), seeds=1),
     "es-ranks": Experiment("", "low-rank noise: accuracy against rank and population", "es", ("mnist",), ("ranks",)),
     "es-arms": Experiment("", "evolution strategies: who sees which images", "es", ("digits",), ("arms",),
                           preset="smoke"),

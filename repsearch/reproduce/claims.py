@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from repsearch.reproduce import arena_claims as arena
 from repsearch.reproduce import model_claims as models
 from repsearch.reproduce import own_claims as own
 from repsearch.reproduce import search_claims as searched
@@ -75,6 +76,8 @@ def _section_2() -> list[Claim]:
         Claim("2", "Activation space is the smaller one", "", "perturbation", searched.activation_space_is_smaller),
         Claim("2", "The reason is the dimension of parameter space", "", "perturbation",
               searched.dimension_is_the_reason),
+        Claim("2", "For the same cost, hill climbing gains more in activations than in weights", "", "places",
+              partial(own.climbing_gains, "block0", "weights"), ours=True),
         Claim("2", "Activation space lets a sampler learn from what worked", "", None, Found.untried),
     ]
 
@@ -289,4 +292,6 @@ def _strategies() -> list[Claim]:
         *(Claim(STRATEGIES, what, "", "es-arms", judge) for what, judge in trained.items()),
         Claim(STRATEGIES, "Noise of rank 1 trains at most two points worse than noise of full rank", "", "es-ranks",
               strategies.rank_hardly_matters),
+        *(Claim(STRATEGIES, f"{what}: {NAMES[data]}", "", experiments, partial(judge, data), ours=True)
+          for data, experiments in arena.EXPERIMENTS.items() for what, judge in arena.ASKED.items()),
     ]

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from math import inf
 from statistics import stdev
 
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast
+from repsearch.reproduce.records import Record
+from repsearch.reproduce.search_claims import PROGRESS
 from repsearch.reproduce.seeds import FEW, Numbers, group, numbers, paired, shown, tested
 from repsearch.reproduce.training_claims import POINT, POINTS
+
+
+def climbed(record: Record, place: str, spent: float = inf) -> float:
+    """Percent of the cross-entropy that hill climbing removes in a place, for at most so much, at its best strength."""
+    def removed(curve: dict[str, list[float]]) -> float:
+        last = max(at for at, cost in enumerate(curve["spent"]) if cost <= spent)
+        return float(100 * (1 - curve["cross_entropy"][last] / curve["cross_entropy"][0]))
+
+    climbs: dict[str, dict[str, list[float]]] = record["places"][place]["climbs"]
+    return max(removed(curve) for curve in climbs.values())
+
+
+def climbing_gains(place: str, base: str) -> Found:
+    """For what a whole climb at block 0, the dearest of the activations, costs."""
+    def value(where: str) -> Numbers:
+        return numbers("places-cifar10-book-all", lambda record: climbed(record, where, budget(record)))
+
+    def budget(record: Record) -> float:
+        return float(max(curve["spent"][-1] for curve in record["places"]["block0"]["climbs"].values()))
+
+    ours, theirs = value(place), value(base)
+    return Found(f"{shown(ours)} % of the cross-entropy", f"{base} {shown(theirs)} %",
+                 [Contrast(paired(ours, theirs), PROGRESS)], "% of the cross-entropy more")
 
 
 def gap_grows() -> Found:

@@ -10,6 +10,7 @@ from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.bench.strategies import Setup as StrategyRates
 from repsearch.reproduce import untrained
+from repsearch.reproduce.arena_settings import es_setup, perceptron_turns_setup
 from repsearch.reproduce.loops import LOOPS
 from repsearch.reproduce.rival_settings import rival_of
 from repsearch.reproduce.search_plans import (
@@ -18,9 +19,10 @@ from repsearch.reproduce.search_plans import (
     figure3_setup,
     gradients_setup,
     perturbation_setup,
+    places_setup,
     search_setup,
 )
-from repsearch.reproduce.strategy_settings import es_setup, estimates_setup
+from repsearch.reproduce.strategy_settings import estimates_setup
 from repsearch.reproduce.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def _alternate(preset: Preset, variant: str, train: int | None) -> Any:
 
 PLANS = {
     "perturbation": Plan("repsearch.reproduce.perturbation", perturbation_setup),
+    "places": Plan("repsearch.reproduce.places", places_setup),
     "fig2": Plan("repsearch.reproduce.scaling", figure2_setup),
     "fig3": Plan("repsearch.reproduce.scaling", figure3_setup),
     "search": Plan("repsearch.reproduce.searches", search_setup),
@@ -78,6 +81,7 @@ PLANS = {
     "alternate": Plan("repsearch.reproduce.alternated", _alternate, resumed=True),
     "rival": Plan("repsearch.reproduce.rivals", _rival),
     "es": Plan("repsearch.reproduce.strategies", es_setup),
+    "es-turns": Plan("repsearch.reproduce.perceptron_turns", perceptron_turns_setup),
     "es-estimates": Plan("repsearch.reproduce.estimates", estimates_setup),
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),
     "strategy-rates": Plan("repsearch.bench.strategies", lambda *_: StrategyRates(), alone=True),

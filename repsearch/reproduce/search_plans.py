@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from repsearch import checks
-from repsearch.reproduce import diversity, gradients, perturbation, scaling, searches
+from repsearch.reproduce import diversity, gradients, perturbation, places, scaling, searches
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.variant import generations, population, without_explorers
 
@@ -47,6 +47,12 @@ def _read_as(preset: Preset, reading: str) -> SearchConfig:
 def perturbation_setup(preset: Preset, _: str, __: int | None) -> perturbation.Setup:
     """Section 2."""
     return perturbation.Setup(_sample(preset), WIDTHS[preset.name])
+
+
+def places_setup(preset: Preset, _: str, __: int | None) -> places.Setup:
+    """Where to search."""
+    generations = 2 if preset.name == "smoke" else 30
+    return places.Setup(_sample(preset), preset.width, generations=generations)
 
 
 def figure2_setup(preset: Preset, reading: str, _: int | None) -> scaling.Figure2:

@@ -63,6 +63,8 @@ PLAIN = (
     CONTROLLED,
     Turned("CIFAR-10, 2,000 images, not augmented", "cifar10"),
     Turned("MNIST, 2,000 images", "mnist"),
+    Turned("CIFAR-100, 2,000 images, not augmented", "cifar100", loop="longer-5",
+           experiments="turns-cifar100 turns-rivals"),
 )
 AUGMENTED = Turned(f"CIFAR-10, {FEW} images, augmented", "cifar10", FEW, "augmented", "sgd-augmented",
                    "turns-500-augmented turns-500-augmented-rivals")

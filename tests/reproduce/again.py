@@ -113,6 +113,7 @@ TURNS = {
     "CIFAR-10, 500 images, not augmented": partial(both, "cifar10", 500),
     "CIFAR-10, 2,000 images, not augmented": partial(both, "cifar10"),
     "MNIST, 2,000 images": partial(both, "mnist"),
+    "CIFAR-100, 2,000 images, not augmented": lambda: (turned("cifar100", "longer-5"), rival("cifar100", "sgd-tuned")),
     "CIFAR-10, 500 images, augmented": partial(both, "cifar10", 500, "augmented"),
 }
 
@@ -129,6 +130,19 @@ def gain(space: str, images: str) -> Numbers:
         return 100 * found
 
     return each("perturbation-cifar10-book-all", value)
+
+
+def climbing() -> Again:
+    """Percent removed by the best climb at block 0, and by the best in the weights for no more than it costs."""
+
+    def value(place: str, record: Any) -> float:
+        limit = next(iter(record["places"]["block0"]["climbs"].values()))["spent"][-1]
+        climbs = record["places"][place]["climbs"].values()
+        ends = [np.array(c["cross_entropy"])[np.array(c["spent"]) <= limit][-1] for c in climbs]
+        return 100 - 100 * min(end / c["cross_entropy"][0] for end, c in zip(ends, climbs, strict=True))
+
+    ours, weights = together(*(each("places-cifar10-book-all", partial(value, place)) for place in ("block0", "weights")))
+    return one(ours - weights, 10, ours)
 
 
 def little_in_parameters() -> Again:

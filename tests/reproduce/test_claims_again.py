@@ -197,6 +197,7 @@ ROWS: dict[str, Callable[[], Again]] = {
     "It makes progress in activation space": again.progress_in_activations,
     "Activation space is the smaller one": again.smaller,
     "The reason is the dimension of parameter space": again.dimension,
+    "For the same cost, hill climbing gains more in activations than in weights": again.climbing,
     **named("Search makes an untrained network label its training images", DATA, again.labels),
     "It does at the paper's sizes: a hundred images of CIFAR-10": again.labels_at_paper_size,
     "The best candidate never gets worse": again.never_worse,

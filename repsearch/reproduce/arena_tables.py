@@ -1,0 +1,62 @@
+"""What methods that search weights, search activations, or follow a gradient come to on one network and budget."""
+
+from __future__ import annotations
+
+from repsearch.reproduce.arena_settings import METHODS
+from repsearch.reproduce.records import Record, read_records
+from repsearch.reproduce.tables import markdown, mean_std
+
+Curves = dict[str, list[list[tuple[float, float]]]]
+SEARCHED = {"one shot": False, "search and learning in turn": True}
+"""Search in the space of activations: round 0 alone, or the best of all rounds."""
+TITLES = {"mnist": "MNIST, perceptron"}
+
+
+def methods_table() -> str:
+    """Test accuracy in percent and what it took, by method and data set: mean and deviation over seeds."""
+    head, rows = [""], {name: [name] for name in [*METHODS.values(), *SEARCHED]}
+    for data, title in TITLES.items():
+        head += [f"{title}: test, %", "million F"]
+        records = trained(data)
+        for method, name in METHODS.items():
+            cells = [cell_of(record, method) for record in records]
+            rows[name] += [mean_std([100 * cell["test_accuracy"] for cell in cells]),
+                           _millions([cell["spent"] for cell in cells])]
+        for name, later in SEARCHED.items():
+            found = [turned(record, later) for record in turns(data)]
+            rows[name] += [mean_std([100 * accuracy for accuracy, _ in found]), _millions([cost for _, cost in found])]
+    seeds, images = len(records), records[0]["images"]["train"]
+    return markdown(head, list(rows.values())) + f"\n\n{seeds} seeds, {images:,} training images."
+
+
+def curves(data: str) -> Curves:
+    """By method, one a seed: pairs of F spent and accuracy on validation images, in 0..1."""
+    return {name: [cell_of(record, method)["curve"] for record in trained(data)] for method, name in METHODS.items()}
+
+
+def trained(data: str) -> list[Record]:
+    """Records of the trainings."""
+    return read_records(f"es-{data}-book-methods-*")
+
+
+def turns(data: str) -> list[Record]:
+    """Records of search and learning in turn on the same network and images, of the seeds that were trained."""
+    name = "es-turns-mnist-book-loop-*" if data == "mnist" else f"alternate-{data}-book-loop-*"
+    seeds = {record["seed"] for record in trained(data)}
+    return [record for record in read_records(name) if record["seed"] in seeds]
+
+
+def cell_of(record: Record, method: str) -> Record:
+    """Its training by this method."""
+    (name,) = [cell["name"] for cell in record["settings"]["cells"] if cell["method"] == method]
+    return record["cells"][name]  # type: ignore[no-any-return]
+
+
+def turned(record: Record, later: bool) -> tuple[float, float]:
+    """Test accuracy in 0..1, and cost in F, of all rounds or of round 0."""
+    spent = record["spent"] if isinstance(record["spent"], list) else [one["spent"] for one in record["rounds"]]
+    return (record["test"][record["best"]], sum(spent)) if later else (record["test"][0], spent[0])
+
+
+def _millions(costs: list[float]) -> str:
+    return f"{sum(costs) / len(costs) / 1e6:.2g}"

@@ -200,7 +200,7 @@ for number, place in enumerate(records[0]["places"]):
                         label=place if style == "-" else None)
 ax.set(xlabel="forward passes of an image", ylabel="cross-entropy, %",
        ylim=(0, None))
-ax.legend(frameon=False, loc="center right")
+figure.legend(loc="outside right center", frameon=False)
 plt.show()
 
 # %% [markdown]

@@ -19,7 +19,7 @@ EXPERIMENTS = {"mnist": "es es-turns"}
 
 def accuracy(data: str, method: str) -> Numbers:
     """Test accuracy in percent, by seed."""
-    return {record["seed"]: 100 * cell_of(record, method)["test_accuracy"] for record in trained(data)}
+    return {record["seed"]: 100 * cell_of(record)["test_accuracy"] for record in trained(data, method)}
 
 
 def in_activations(data: str, later: bool) -> Numbers:

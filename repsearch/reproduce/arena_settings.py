@@ -23,6 +23,7 @@ METHODS = {
     "SNES": "SNES", "DeepGA": "deep GA", "GOEA": "GO-EA",
 }
 """What can be trained, and how tables call it."""
+TUNING = tuple(f"{method}-tuning" for method in METHODS)
 BUDGETS, TRIED = {"mnist": 16e6, "cifar10": 1e6}, {"mnist": 4e6, "cifar10": 2e5}
 """In F: of the table, and of a trial."""
 ALL = 2000  # all training images are one batch, so that a member's fitness never changes
@@ -86,19 +87,19 @@ CHOSEN: dict[str, tuple[Cell, ...]] = {"mnist": (), "cifar10": ()}
 
 
 def es_setup(preset: Preset, variant: str, _: int | None) -> Setup:
-    """Trainings, by variant: "arms", "ranks", "methods", or "methods-tuning"."""
-    checks.one_of("variant", variant, ("arms", "ranks", "methods", "methods-tuning"))
+    """Trainings, by variant: "arms", "ranks", a method, or its trials: its name with "-tuning"."""
+    checks.one_of("variant", variant, ("arms", "ranks", *METHODS, *TUNING))
     if variant == "arms":
         return arms()
-    return ranks(preset) if variant == "ranks" else _methods(preset, variant == "methods")
+    return ranks(preset) if variant == "ranks" else _method(preset, variant.removesuffix("-tuning"), variant in METHODS)
 
 
-def _methods(preset: Preset, tested: bool) -> Setup:
+def _method(preset: Preset, method: str, tested: bool) -> Setup:
     """On MNIST a perceptron, on photographs the convolutional network of the trainings."""
     data = "cifar10" if preset.data == "cifar10" else "mnist"
     budget = (BUDGETS if tested else TRIED)[data] / (1 if preset.name == "book" else 400)
     cells = tuple(replace(cell, fit=replace(cell.fit, budget=budget))
-                  for cell in (CHOSEN if tested else TRIALS)[data])
+                  for cell in (CHOSEN if tested else TRIALS)[data] if cell.method == method)
     return Setup(sample_of(preset, None, tested), None if data == "cifar10" else MNIST, cells, tested, preset.width,
                  preset.groups, preset.statistics)
 

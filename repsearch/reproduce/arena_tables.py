@@ -17,9 +17,9 @@ def methods_table() -> str:
     head, rows = [""], {name: [name] for name in [*METHODS.values(), *SEARCHED]}
     for data, title in TITLES.items():
         head += [f"{title}: test, %", "million F"]
-        records = trained(data)
         for method, name in METHODS.items():
-            cells = [cell_of(record, method) for record in records]
+            records = trained(data, method)
+            cells = [cell_of(record) for record in records]
             rows[name] += [mean_std([100 * cell["test_accuracy"] for cell in cells]),
                            _millions([cell["spent"] for cell in cells])]
         for name, later in SEARCHED.items():
@@ -31,25 +31,25 @@ def methods_table() -> str:
 
 def curves(data: str) -> Curves:
     """By method, one a seed: pairs of F spent and accuracy on validation images, in 0..1."""
-    return {name: [cell_of(record, method)["curve"] for record in trained(data)] for method, name in METHODS.items()}
+    return {name: [cell_of(record)["curve"] for record in trained(data, method)] for method, name in METHODS.items()}
 
 
-def trained(data: str) -> list[Record]:
-    """Records of the trainings."""
-    return read_records(f"es-{data}-book-methods-*")
+def trained(data: str, method: str) -> list[Record]:
+    """Records of the trainings by a method."""
+    return read_records(f"es-{data}-book-{method}-[0-9]*")
 
 
 def turns(data: str) -> list[Record]:
     """Records of search and learning in turn on the same network and images, of the seeds that were trained."""
     name = "es-turns-mnist-book-loop-*" if data == "mnist" else f"alternate-{data}-book-loop-*"
-    seeds = {record["seed"] for record in trained(data)}
+    seeds = {record["seed"] for record in trained(data, next(iter(METHODS)))}
     return [record for record in read_records(name) if record["seed"] in seeds]
 
 
-def cell_of(record: Record, method: str) -> Record:
-    """Its training by this method."""
-    (name,) = [cell["name"] for cell in record["settings"]["cells"] if cell["method"] == method]
-    return record["cells"][name]  # type: ignore[no-any-return]
+def cell_of(record: Record) -> Record:
+    """Its one training."""
+    (cell,) = record["cells"].values()
+    return cell  # type: ignore[no-any-return]
 
 
 def turned(record: Record, later: bool) -> tuple[float, float]:

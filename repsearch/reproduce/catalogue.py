@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.reproduce.arena_settings import TURNS
+from repsearch.reproduce.arena_settings import METHODS, TURNS
+from repsearch.reproduce.arena_settings import TUNING as TUNING_ES
 from repsearch.reproduce.loops import CONTROLS
 from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
 from repsearch.reproduce.runs import Run
@@ -132,10 +133,10 @@ EXPERIMENTS = {
     "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
                                       tuple(RIVAL_TRIALS), train=500, seeds=1),
     "es": Experiment("", "one network and budget: evolution of weights, one shot, the loop, SGD", "es",
-                     ("mnist",), ("methods",), first=3),
+                     ("mnist",), tuple(METHODS), first=3),
     "es-turns": Experiment("", "one shot and the loop, of the perceptron", "es-turns", ("mnist",), ("loop",), first=3),
     "es-tuning": Experiment("", "settings of each method, chosen on validation images", "es", ("mnist",),
-                            ("methods-tuning",), seeds=1),
+                            TUNING_ES, seeds=1),
     "es-turns-tuning": Experiment("", "those of the loop", "es-turns", ("mnist",), tuple(TURNS), seeds=1),
     "es-ranks": Experiment("", "low-rank noise: accuracy against rank and population", "es", ("mnist",), ("ranks",)),
     "es-arms": Experiment("", "evolution strategies: who sees which images", "es", ("digits",), ("arms",),

@@ -101,7 +101,7 @@ plt.show()
 # %% tags=["copyable"]
 import numpy as np
 
-mnist = PLAIN[-1]
+(mnist,) = (row for row in PLAIN if row.data == "mnist")
 loop, sgd = (100 - np.mean(list(values.values()))
              for values in (mnist.turned(), mnist.rivalled()))
 print(f"MNIST: {loop:.1f} % wrong against {sgd:.1f}: "

@@ -417,50 +417,10 @@ head = ["", *(text for network in networks
 Markdown(markdown(head, rows))
 
 # %% [markdown]
-# ## All of them on one budget
-#
 # `rs.methods` has more: `SNES` and `XNES` {cite}`wierstra2014natural` learn how wide the noise should be, `DeepGA`
 # {cite}`such2017deep` mutates the best networks, `GOEA` {cite}`kucharavy2023evolutionary` keeps a random step if it
-# helps. How far do they get, and how far does search in the space of *activations* on the same network?
+# helps.
 #
-# The network is the one with two hidden layers of 128 units, the images 2,000 of MNIST. Every method has eight trials
-# on validation images, each a quarter of the budget; the best setting is run on other seeds, and its best weights on
-# validation images are tested. Search in activations has four trials, and takes far less than it may:
-#
-# ```
-# python -m repsearch reproduce es es-turns
-# ```
-
-# %% tags=["copyable"]
-from repsearch.reproduce.arena_tables import methods_table
-
-Markdown(methods_table())
-
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy on validation images against forward passes of an image, of one training each: the mean over seeds."}, "image": {"alt": "Rising curves on a logarithmic axis. SGD is furthest to the left and highest."}}
-from repsearch.reproduce.arena_tables import curves
-
-fig, ax = plt.subplots(figsize=(6.4, 3.4), constrained_layout=True)
-for name, seeds in curves("mnist").items():
-    spent, accuracy = np.mean([np.array(seed) for seed in seeds], axis=0).T
-    ax.semilogx(spent, 100 * accuracy, label=name)
-ax.set(xlabel="forward passes of an image", ylabel="accuracy (%)")
-ax.legend(frameon=False, fontsize=9)
-plt.show()
-
-# %% [markdown]
-# METHODS-TEXT
-#
-# ## What came out
-#
-# Verdicts follow [these rules](../book/claims.md). The first rows are claims of the notes that this chapter follows,
-# the last ones ours.
-
-# %% tags=["copyable", "hide-input"]
-from repsearch.reproduce.page import table
-
-Markdown(table(("strategies",)))
-
-# %% [markdown]
 # **Summary.** Noise in the weights gives a fitness a slope, and pairs on the same images estimate it well enough to
 # train a network. A pair sees one direction out of $d$; more pairs help as their root, and low rank makes each cheaper.
 #

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.reproduce.arena_settings import METHODS, TURNS
-from repsearch.reproduce.arena_settings import TUNING as TUNING_ES
 from repsearch.reproduce.loops import CONTROLS
 from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
 from repsearch.reproduce.runs import Run
@@ -121,8 +119,6 @@ EXPERIMENTS = {
                         ("loop",), seeds=5, first=3),
     "turns-cifar100": Experiment("6", "search and learning in turn, a longer search for a hundred classes",
                                  "alternate", ("cifar100",), ("longer-5",), seeds=5, first=3),
-    "turns-tuning-cifar100": Experiment("6", "its settings, chosen on validation images", "alternate", ("cifar100",),
-                                        ("trial-loop", "trial-longer", "trial-longer-5"), seeds=1),
     "turns-rivals": Experiment("6", "SGD at 2,000 images", "rival", ALL, ("sgd-tuned",), seeds=5, first=3),
     "turns-rivals-tuning-cifar10": Experiment("6", "its settings, chosen on validation images", "rival", ("cifar10",),
                                               LARGER, seeds=1),
@@ -132,12 +128,6 @@ EXPERIMENTS = {
                                                ("cifar100",), LARGER[:4], seeds=1),
     "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
                                       tuple(RIVAL_TRIALS), train=500, seeds=1),
-    "es": Experiment("", "one network and budget: evolution of weights, one shot, the loop, SGD", "es",
-                     ("mnist",), tuple(METHODS), first=3),
-    "es-turns": Experiment("", "one shot and the loop, of the perceptron", "es-turns", ("mnist",), ("loop",), first=3),
-    "es-tuning": Experiment("", "settings of each method, chosen on validation images", "es", ("mnist",),
-                            TUNING_ES, seeds=1),
-    "es-turns-tuning": Experiment("", "those of the loop", "es-turns", ("mnist",), tuple(TURNS), seeds=1),
     "es-ranks": Experiment("", "low-rank noise: accuracy against rank and population", "es", ("mnist",), ("ranks",)),
     "es-arms": Experiment("", "evolution strategies: who sees which images", "es", ("digits",), ("arms",),
                           preset="smoke"),

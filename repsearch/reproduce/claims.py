@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from repsearch.reproduce import arena_claims as arena
 from repsearch.reproduce import model_claims as models
 from repsearch.reproduce import own_claims as own
 from repsearch.reproduce import search_claims as searched
@@ -292,6 +291,4 @@ def _strategies() -> list[Claim]:
         *(Claim(STRATEGIES, what, "", "es-arms", judge) for what, judge in trained.items()),
         Claim(STRATEGIES, "Noise of rank 1 trains at most two points worse than noise of full rank", "", "es-ranks",
               strategies.rank_hardly_matters),
-        *(Claim(STRATEGIES, f"{what}: {NAMES[data]}", "", experiments, partial(judge, data), ours=True)
-          for data, experiments in arena.EXPERIMENTS.items() for what, judge in arena.ASKED.items()),
     ]

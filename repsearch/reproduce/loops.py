@@ -118,9 +118,6 @@ LOOPS = {
     "last": Loop("the last epoch's weights go on", last_weights),
     "crossed": Loop("searched by networks not trained on the image", setting(crossed=True)),
     "longer-5": Loop("five rounds of twice the generations", longer(5)),
-    "trial-loop": Loop("three rounds", tested=False),
-    "trial-longer": Loop("three rounds of twice the generations", longer(3), tested=False),
-    "trial-longer-5": Loop("five rounds of twice the generations", longer(5), tested=False),
 }
 
 CONTROLS = ("loop", "once", "once-long", "first-targets", "still", "others-moves", "means")

@@ -10,7 +10,6 @@ from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.bench.strategies import Setup as StrategyRates
 from repsearch.reproduce import untrained
-from repsearch.reproduce.arena_settings import es_setup, perceptron_turns_setup
 from repsearch.reproduce.loops import LOOPS
 from repsearch.reproduce.rival_settings import rival_of
 from repsearch.reproduce.search_plans import (
@@ -22,7 +21,7 @@ from repsearch.reproduce.search_plans import (
     places_setup,
     search_setup,
 )
-from repsearch.reproduce.strategy_settings import estimates_setup
+from repsearch.reproduce.strategy_settings import es_setup, estimates_setup
 from repsearch.reproduce.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -81,7 +80,6 @@ PLANS = {
     "alternate": Plan("repsearch.reproduce.alternated", _alternate, resumed=True),
     "rival": Plan("repsearch.reproduce.rivals", _rival),
     "es": Plan("repsearch.reproduce.strategies", es_setup),
-    "es-turns": Plan("repsearch.reproduce.perceptron_turns", perceptron_turns_setup),
     "es-estimates": Plan("repsearch.reproduce.estimates", estimates_setup),
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),
     "strategy-rates": Plan("repsearch.bench.strategies", lambda *_: StrategyRates(), alone=True),

@@ -43,7 +43,7 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["fig99"], "experiment='fig99': unknown; choose one of ablations, batch, bench, bench-strategies, candidates, chained, diversity, es, es-arms"),
+    (["fig99"], "experiment='fig99': unknown; choose one of ablations, batch, bench, bench-strategies, candidates, chained, diversity, es-arms"),
     ([], "experiment: name one or more of perturbation, places, fig2, fig2-paper, fig3, table1"),
     (["fig2", "--preset", "huge"], "preset='huge': unknown"),
     (["fig2", "--variants", "fog"], "variant='fog': unknown; choose one of child, map, noise"),

@@ -421,6 +421,16 @@ Markdown(markdown(head, rows))
 # {cite}`such2017deep` mutates the best networks, `GOEA` {cite}`kucharavy2023evolutionary` keeps a random step if it
 # helps.
 #
+# ## What came out
+#
+# What the notes that this chapter follows say, and what the records say to it, by [these rules](../book/claims.md):
+
+# %% tags=["copyable", "hide-input"]
+from repsearch.reproduce.page import table
+
+Markdown(table(("strategies",)))
+
+# %% [markdown]
 # **Summary.** Noise in the weights gives a fitness a slope, and pairs on the same images estimate it well enough to
 # train a network. A pair sees one direction out of $d$; more pairs help as their root, and low rank makes each cheaper.
 #

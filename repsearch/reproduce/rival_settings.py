@@ -58,7 +58,7 @@ def _tuned(**setting: Any) -> Rival:
 TUNED = {
     ("cifar10", 500): _tuned(rate=1, smoothing=0.1, batch=25), ("cifar10", 2000): _tuned(smoothing=0.2, dropout=0.3),
     ("mnist", 2000): _tuned(rate=1, smoothing=0.1, batch=25),
-    ("cifar100", 2000): _tuned(rate=1, smoothing=0.1, batch=25, epochs=52),
+    ("cifar100", 2000): _tuned(smoothing=0.1, epochs=52),
 }
 """The best of the trials on validation images, by data set and number of training images."""
 

@@ -216,8 +216,8 @@ plt.show()
 #
 # The verdicts follow [these rules](../book/claims.md). The last column but one says what decides: how far what the
 # claim says is above zero, on average over seeds, with its interval; below zero is the opposite of the claim. The
-# claims are of the same experiment on photographs: CIFAR-10, wider networks (`python -m repsearch reproduce
-# perturbation`).
+# claims are of the two experiments on photographs, CIFAR-10, the first with wider networks (`python -m repsearch
+# reproduce perturbation places`).
 
 # %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table

@@ -68,8 +68,9 @@ def test_the_engines_agree_about_the_pull(
     config = replace(preset.search, pull=0.7, **reading)  # type: ignore[arg-type]
     ours, theirs = (rs.search(learned, data.train[:4], config, progress=False, engine=engine) for engine in ("conv", "torch"))  # type: ignore[arg-type]
     assert ours.manifest["engine"] == "conv"
+    step = torch.finfo(torch.float16).eps  # targets are float16, whose neighbours above 8 lie further apart than 5e-3
     for layer in ours.layers:
-        assert torch.allclose(ours.read(layer), theirs.read(layer), atol=5e-3)
+        assert torch.allclose(ours.read(layer), theirs.read(layer), atol=5e-3, rtol=step)
         assert torch.allclose(ours.cross_entropy(layer), theirs.cross_entropy(layer), atol=1e-4)
 
 

@@ -73,7 +73,7 @@ Markdown(markdown(["training images", "loop", "SGD, not tuned"], rows)
 # The book preset, with more photographs and with handwritten digits:
 #
 # ```
-# python -m repsearch reproduce turns turns-rivals
+# python -m repsearch reproduce turns turns-cifar100 turns-rivals
 # ```
 #
 # On CIFAR-10 and MNIST the loop keeps the settings that it had with 500 images. SGD gets the best of six trials on

@@ -7,10 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repsearch.reproduce.provenance import code_hash
 from repsearch.reproduce.records import CIRCUMSTANCES, Record, as_written, write_record
 from repsearch.reproduce.runner import in_processes
-from repsearch.version import __version__
 
 if TYPE_CHECKING:
     from repsearch.reproduce.runs import Run
@@ -70,8 +68,8 @@ def _renew(run: Run, proof: Run, made_by: str | None, folder: Path) -> bool:
         return False
     if found.get("library_hash") != made_by or _differing(found.get("settings"), run.settings, added=True):
         return False
-    stamp = {"library": __version__, "library_hash": code_hash(run.plan.module), "module": run.plan.module,
-             "settings": run.settings}
+    proved = proof.read(folder) or {}
+    stamp = {**{key: proved[key] for key in ("library", "library_hash", "module")}, "settings": run.settings}
     write_record(folder / f"{run.name}.json", {**found, **stamp, "restamped": {"from": made_by, "proof": proof.name}})
     return True
 

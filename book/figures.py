@@ -24,8 +24,9 @@ from matplotlib.figure import Figure
 import repsearch as rs
 from repsearch.config import split_population
 from repsearch.reference import search_images
+from repsearch.reproduce.claim import beside
 from repsearch.reproduce.claim_figures import beside_the_paper
-from repsearch.reproduce.claims import beside, claims
+from repsearch.reproduce.claims import claims
 from repsearch.reproduce.drawing import STYLE
 from repsearch.reproduce.turn_claims import PLAIN, climbed
 from repsearch.reproduce.turn_figures import climb

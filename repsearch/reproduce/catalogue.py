@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
+from repsearch.reproduce.goea.settings import GENERATIONS, PLACES
 from repsearch.reproduce.loops import CONTROLS
 from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
 from repsearch.reproduce.runs import Run
@@ -133,6 +134,18 @@ EXPERIMENTS = {
                           preset="smoke"),
     "es-estimates": Experiment("", "how good the estimated gradients are, beside closed forms", "es-estimates",
                                ("digits",), ("all",), preset="smoke", seeds=5),
+    "goea-theory": Experiment("", "greedy evolution where closed forms hold: angles, gains, chances", "goea-theory",
+                              ("digits",), ("all",)),
+    "goea-steps": Experiment("", "random steps of a network's weights, before training, at transfer, at the optimum",
+                             "goea-steps", ("mnist",), tuple(PLACES)),
+    "goea-greedy": Experiment("", "trainings by greedy evolution: as published, its sizes, ways to mix", "goea-greedy",
+                              ("mnist",), tuple(GENERATIONS)),
+    "goea-transfer": Experiment("", "flat and sharp networks before and after transfer", "goea-transfer", ("mnist",),
+                                ("archetypes",)),
+    "goea-flatness": Experiment("", "flatness by dropout, size, batch and epochs of SGD", "goea-flatness", ("mnist",),
+                                ("series",)),
+    "goea-rates": Experiment("", "their learning rates, chosen on validation images", "goea-flatness", ("mnist",),
+                             ("rates",), seeds=1),
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),
                         ("all",), preset="paper", seeds=1),
     "bench-strategies": Experiment("", "members a second of evolution strategies: the library's, EvoTorch's, evosax's",

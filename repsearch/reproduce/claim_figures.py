@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repsearch.reproduce.claims import Claim, beside
+from repsearch.reproduce.claim import Claim, beside
 from repsearch.reproduce.drawing import COLOURS, STYLE, WIDTH
 from repsearch.reproduce.intervals import FAILS, HOLDS, interval
 

@@ -2,69 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 from repsearch.reproduce import model_claims as models
 from repsearch.reproduce import own_claims as own
 from repsearch.reproduce import search_claims as searched
-from repsearch.reproduce import strategy_claims as strategies
 from repsearch.reproduce import training_claims as trained
 from repsearch.reproduce import turn_claims as turns
+from repsearch.reproduce.claim import Claim
 from repsearch.reproduce.found import Found
+from repsearch.reproduce.noted import noted
 from repsearch.reproduce.records import Record, read_records
 
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 PHOTOGRAPHS = ("cifar10", "cifar100")
-STRATEGIES = "strategies"
-"""In place of a section: claims of notes on evolution strategies, not of the paper."""
 NORMALISED = ("no-normalisation", "no-normalisation-x0.1", "no-normalisation-x0.01", "no-normalisation-x0.001")
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim of the paper, or of the notes on evolution strategies.
-
-    Args:
-        section: where it is made.
-        what: it says, in our words.
-        paper: the value it reports, if it does.
-        experiment: whose records judge it, one or more IDs of `repsearch reproduce`; None if it was not tried.
-        judge: what the committed records say.
-        ours: a question of ours beside the paper's claims, counted apart.
-        reported: the paper's number for `Found.difference`, in points of accuracy, where it has one.
-    """
-
-    section: str
-    what: str
-    paper: str
-    experiment: str | None
-    judge: Callable[[], Found]
-    ours: bool = False
-    reported: float | None = None
-
-    @property
-    def asked_by(self) -> str:
-        """The "paper", "notes", or us: "ours"."""
-        return "ours" if self.ours else "notes" if self.section == STRATEGIES else "paper"
-
-    @cached_property
-    def found(self) -> Found:
-        """What came out, read once."""
-        return self.judge()
-
-
-def beside(found: Sequence[Claim]) -> list[tuple[Claim, float]]:
-    """Those of which the paper reports the difference that we measure, and what it reports."""
-    return [(claim, claim.reported) for claim in found if claim.reported is not None]
-
-
 def claims() -> list[Claim]:
-    """Every claim, in the paper's order; then those of the notes."""
+    """Every claim, in the paper's order; then those of other sources."""
     (paper,) = read_records("paper")
     return [*_section_2(), *_section_3_1(), *_section_3_2(), *_section_4_1(), *_section_4_3(paper), *_section_4_4(),
-            *_section_4_5(), *_section_6(paper), *_appendix_b(), *_strategies()]
+            *_section_4_5(), *_section_6(paper), *_appendix_b(), *noted()]
 
 
 def _section_2() -> list[Claim]:
@@ -248,47 +207,4 @@ def _table2(data: str, paper: Record) -> list[Claim]:
         Claim("4.3", f"Augmentation helps, though all variants of an image share a target: {NAMES[data]}",
               f"{every - plain['search-based']:.1f} points; SGD {sgd - plain['SGD']:.1f}", "table1 table2",
               partial(trained.augmentation_helps, data), ours=True, reported=every - plain["search-based"]),
-    ]
-
-
-def _strategies() -> list[Claim]:
-    narrow, wide = strategies.NARROW, strategies.WIDE
-    before, falling = f"before training, sigma {narrow}", f"before training, {wide} to {narrow}"
-    estimated: dict[str, Callable[[], Found]] = {
-        f"The variance of an estimate is a quadratic's, within a fifth ({before})": strategies.closed_forms,
-        f"The cosine of estimate and gradient is a quadratic's, within a tenth ({before})": strategies.cosines,
-        f"Pairs are noisier than as many one-sided members with a baseline, by a tenth at least ({before})":
-            partial(strategies.pairs_against_members, "before", narrow),
-        f"Pairs are less noisy than they, by a tenth at least (after training, sigma {wide})":
-            partial(strategies.pairs_against_members, "after", wide),
-        f"A minibatch shared within a pair lowers the variance, by a tenth at least ({before})":
-            partial(strategies.sharing_lowers, strategies.MEMBER),
-        f"A minibatch shared by all pairs lowers the variance, by a tenth at least ({before})":
-            partial(strategies.sharing_lowers, strategies.PAIR),
-        f"The bias falls with sigma, by more than its root ({falling})": partial(strategies.bias_falls, 0),
-        f"The bias falls with a power of sigma nearer to two than to one ({falling})": strategies.bias_is_quadratic,
-        "Of a cubic fitness the bias grows with the dimension: sigma^2 (d + 2), within a tenth, from 100 weights on":
-            strategies.growth,
-        f"Under noise of rank 1 the bias falls with sigma, by more than its root ({falling})":
-            partial(strategies.bias_falls, 1),
-        "What low rank adds to a cube's bias falls with a power of the rank nearer to one than to a half":
-            strategies.falls_with_rank,
-    }
-    worse, shared = "train worse, by half a point at least", strategies.SHARED
-    trained: dict[str, Callable[[], Found]] = {
-        f"Mirror images that see images of their own {worse} (sigma {narrow})":
-            partial(strategies.trains_worse, strategies.MEMBER, shared, narrow),
-        f"Mirror images that see images of their own {worse} (sigma {wide})":
-            partial(strategies.trains_worse, strategies.MEMBER, shared, wide),
-        f"Pairs that see images of their own {worse} (sigma {narrow})":
-            partial(strategies.trains_worse, strategies.PAIR, shared, narrow),
-        f"One-sided members without a baseline {worse} (sigma {narrow})":
-            partial(strategies.trains_worse, "one-sided, shared", shared, narrow),
-        "One-sided members with a baseline train at most two points worse than pairs": strategies.baseline_is_as_good,
-    }
-    return [
-        *(Claim(STRATEGIES, what, "", "es-estimates", judge) for what, judge in estimated.items()),
-        *(Claim(STRATEGIES, what, "", "es-arms", judge) for what, judge in trained.items()),
-        Claim(STRATEGIES, "Noise of rank 1 trains at most two points worse than noise of full rank", "", "es-ranks",
-              strategies.rank_hardly_matters),
     ]

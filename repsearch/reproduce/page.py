@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from repsearch.reproduce.catalogue import ALL_SEEDS, runs
-from repsearch.reproduce.claims import NAMES, STRATEGIES, Claim, beside, claims
+from repsearch.reproduce.claim import GREEDY, STRATEGIES, Claim, beside
+from repsearch.reproduce.claims import NAMES, claims
 from repsearch.reproduce.intervals import FAILS, HOLDS, IN_PART, UNDECIDED, UNTRIED, expected_by_chance, interval
 from repsearch.reproduce.records import FOLDER, read_records
 from repsearch.reproduce.tables import markdown
@@ -116,15 +117,15 @@ def page() -> str:
 
 def _title(section: str) -> str:
     """Of a part of the page."""
-    if section == STRATEGIES:
-        return f"Evolution {section}"
+    if section in (STRATEGIES, GREEDY):
+        return {STRATEGIES: "Evolution strategies", GREEDY: "Greedy evolution"}[section]
     return f"{'Appendix' if section.isalpha() else 'Section'} {section}"
 
 
 _PAGE = """# Every claim, and what came out
 
 **{total} claims of the paper, at our size: {counts}.** Beside them {ours} questions of our own: {ours_counts};
-and {notes} claims that notes on evolution strategies make: {notes_counts}.
+and {notes} claims of other sources, on evolution in the space of weights: {notes_counts}.
 
 ```{{raw}} html
 <link rel="stylesheet" href="../_static/claims/claims.css">

@@ -10,6 +10,7 @@ from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.bench.strategies import Setup as StrategyRates
 from repsearch.reproduce import untrained
+from repsearch.reproduce.goea.settings import SETUPS as GOEA
 from repsearch.reproduce.loops import LOOPS
 from repsearch.reproduce.rival_settings import rival_of
 from repsearch.reproduce.search_plans import (
@@ -81,6 +82,7 @@ PLANS = {
     "rival": Plan("repsearch.reproduce.rivals", _rival),
     "es": Plan("repsearch.reproduce.strategies", es_setup),
     "es-estimates": Plan("repsearch.reproduce.estimates", estimates_setup),
+    **{f"goea-{name}": Plan(f"repsearch.reproduce.goea.{name}", setup) for name, setup in GOEA.items()},
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),
     "strategy-rates": Plan("repsearch.bench.strategies", lambda *_: StrategyRates(), alone=True),
 }

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from repsearch.reproduce.claims import Claim, claims
+from repsearch.reproduce.claim import Claim
+from repsearch.reproduce.claims import claims
 from repsearch.reproduce.page import page as text_of_page
 
 ROOT = Path(__file__).resolve().parents[2]

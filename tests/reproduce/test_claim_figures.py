@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from scipy import stats
 
+from repsearch.reproduce.claim import beside
 from repsearch.reproduce.claim_figures import beside_the_paper
-from repsearch.reproduce.claims import beside, claims
+from repsearch.reproduce.claims import claims
 from repsearch.reproduce.page import page
 from repsearch.reproduce.records import FOLDER
 

@@ -25,7 +25,8 @@ from again import (
 )
 from again_checks import check_what_decides, check_what_is_printed
 
-from repsearch.reproduce.claims import Claim, claims
+from repsearch.reproduce.claim import Claim
+from repsearch.reproduce.claims import claims
 
 SGD, SEARCHED = ("sgd2", "sgd4", "sgd6"), ("search-based", "slow-head", "search4", "search6")
 UNTRAINED = ("untrained-body", "untrained-slow-head")

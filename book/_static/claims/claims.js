@@ -12,7 +12,7 @@
   const SIGNS = { holds: "●", "in part": "◐", undecided: "○", fails: "✕", "not tried": "–" };
   const VERDICTS = Object.keys(SIGNS);
   const DATA = { "": "all", MNIST: "MNIST", "CIFAR-10": "CIFAR-10", "CIFAR-100": "CIFAR-100" };
-  const WHOSE = { "": "all", paper: "the paper", ours: "us", notes: "notes on evolution strategies" };
+  const WHOSE = { "": "all", paper: "the paper", ours: "us", notes: "other sources" };
   const OURS = "(our question)";
 
   const slug = (text) => "claim-" + text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");

@@ -1,0 +1,415 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Greedy evolution, in the light of SGD
+#
+# **What you will see.** The simplest search there is, a random step that is kept if it helps, on a network of ten
+# thousand weights. A paper holds it beside SGD: do its steps become gradients, are its minima flat, and do flat ones
+# transfer better? Each of its figures is made again here, with a verdict.
+#
+# **Before you start.** [Evolution strategies](14_strategies), which *mix* what greedy evolution chooses from. **Takes**
+# half a minute on two CPU cores.
+
+# %% tags=["setup", "hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("repsearch") is None:  # on Colab, say
+    source = "git+https://github.com/repsearch/repsearch"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source],
+                   check=True)
+
+# %% tags=["setup"]
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown
+from scipy.special import betainc
+from torch import nn
+
+import repsearch as rs
+from repsearch.reproduce import greedy_figures
+from repsearch.reproduce.records import read_records
+from repsearch.reproduce.tables import markdown
+
+seed = 0
+# records of what was measured; they come with the library
+theory = read_records("goea-theory-digits-book-all-*")
+steps = {place: read_records(f"goea-steps-mnist-book-{place}-*")
+         for place in ("before", "transfer", "optimum")}
+first = {place: records[0] for place, records in steps.items()}
+print(f"seed {seed}, device cpu; this chapter takes half a minute")
+
+# %% [markdown]
+# ## Keep it if it helps
+#
+# Take all weights $\theta$ of a network, try $N$ random steps, and go where the best of them leads if it is better than
+# where you are:
+#
+# $$ \theta \leftarrow \theta + \varepsilon_{i^*} \quad \text{if } F(\theta + \varepsilon_{i^*}) > F(\theta), $$
+#
+# $$ i^* = \arg\max_i F(\theta + \varepsilon_i), \quad \varepsilon_i \sim \mathcal{N}(0, s^2 I). $$
+#
+# Nothing is averaged, nothing is mixed, and what does not help is forgotten. This is *greedy evolution*, GO-EA
+# {cite}`kucharavy2023evolutionary`. In the library it is a method like any other; a generation is a batch, here all
+# images, and the fitness minus the cross-entropy:
+
+# %% tags=["copyable"]
+torch.manual_seed(seed)
+data = rs.load("digits", train=500, validation=100, test=300, seed=seed)
+network = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 32),
+                        nn.ReLU(), nn.Linear(32, 10))
+config = rs.FitConfig(epochs=300, batch=500, keep="last")
+history = rs.fit(network, data, rs.methods.GOEA(population=20, std=0.03),
+                 config, seed, progress=False)
+print(f"accuracy {rs.accuracy(network, data.test):.0%}, loss "
+      f"{history.loss[0]:.2f} to {history.loss[-1]:.2f}")
+
+# %% [markdown]
+# The loss never rises, for the parent stays if no child is better. On the paper's own network, four convolutions and
+# two linear layers with 9,854 weights, trained on handwritten digits:
+#
+# ```
+# python -m repsearch reproduce goea-greedy
+# ```
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Training by the best of 20 steps a generation, on 1,000 images of MNIST: loss and accuracy on them, mean and range over seeds. The paper's figure 2."}, "image": {"alt": "Loss falls slowly from chance and accuracy climbs over 800 generations."}}
+records = read_records("goea-greedy-mnist-book-training-*")
+greedy_figures.trainings(records, {"best": "best of 20"})
+plt.show()
+
+# %% [markdown]
+# It trains, slowly. What would SGD do with as much?
+
+# %% tags=["copyable"]
+from repsearch.reproduce.greedy_claims import trained
+from repsearch.reproduce.seeds import shown
+
+ways = {"best": "best of 20", "first": "every improvement at once",
+        "mean of improvers": "mean of all that improve",
+        "weighted sum": "sum of all 20, weighted", "SGD": "SGD"}
+rows = [[name, shown(trained("ways", way)),
+         f"{np.mean(list(trained('ways', way, 'spent').values())):,.0f}"]
+        for way, name in ways.items()]
+Markdown(markdown(["", "test accuracy, %", "forward passes of an image"], rows))
+
+# %% [markdown]
+# SGD stops after a small share of the passes, and is far ahead. The rows between are about what to do with a
+# generation's steps, and come [below](#is-mixing-useless).
+#
+# ## Does the best step become the gradient?
+#
+# The paper's Theorem 1 says so: where the loss is locally linear, the best of $N$ random steps tends to the gradient
+# step as $N$ grows. How fast? A random direction in $n$ dimensions is within an angle $\alpha$ of a given one with
+# probability
+#
+# $$ p(\alpha, n) = \tfrac12\, I_{\sin^2\alpha}\!\left(\tfrac{n-1}{2}, \tfrac12\right), \quad \alpha \le 90°, $$
+#
+# the share of a sphere under a cap, where $I$ is the regularised incomplete beta function:
+
+# %% tags=["copyable"]
+def cap(degrees, n):
+    """Chance that a random direction is within an angle of a given one."""
+    return betainc((n - 1) / 2, 0.5, np.sin(np.radians(degrees)) ** 2) / 2
+
+
+rng = np.random.default_rng(seed)
+for n, degrees in ((3, 60), (10, 60), (100, 80)):
+    x = rng.standard_normal((20_000, n))
+    angle = np.degrees(np.arccos(x[:, 0] / np.linalg.norm(x, axis=1)))
+    print(f"within {degrees} degrees in {n} dimensions: "
+          f"{(angle < degrees).mean():.4f} counted, {cap(degrees, n):.4f}")
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "The chance that a random direction is near a given one: against the angle (left), and against the number of weights (right). The paper's figure 6."}, "image": {"alt": "Curves that fall steeply on a logarithmic axis as the angle narrows or the number of weights grows."}}
+greedy_figures.caps(theory[0])
+plt.show()
+
+# %% [markdown]
+# In many dimensions nearly all directions are at a right angle to the gradient. The angle of the best of $N$ is
+#
+# $$ \mathbb{E}\, \alpha_{\min} = \int_0^{\pi} \left(1 - p(\alpha, n)\right)^N d\alpha \; : $$
+#
+# ```
+# python -m repsearch reproduce goea-theory goea-steps
+# ```
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "The angle between the gradient and the best of N random steps: the integral as lines, steps on a linear fitness as dots, steps of the network within random subspaces of 2, 3 and 10 dimensions, before training, as crosses."}, "image": {"alt": "Lines that fall with N: steeply in two and three dimensions, hardly in a hundred, and not to be seen in 9,854."}}
+greedy_figures.nearest(theory, steps["before"])
+plt.show()
+
+# %% [markdown]
+# So the theorem is true as a limit, and empty at the size of a network: cosines grow as $\sqrt{2 \ln N / n}$. What
+# makes greedy evolution work is not that its steps are like gradients. It is that they add up: each is a little
+# downhill, and what is not downhill points elsewhere every time. The mean of $K$ such steps has a cosine of
+#
+# $$ \frac{1}{\sqrt{1 + (n - 1) / (K m_N^2)}}, $$
+#
+# where $m_N$ is the mean of the largest of $N$ normal numbers:
+
+# %% tags=["copyable"]
+rows = []
+for row in theory[0]["means"]:
+    cosines = [other["mean"] for record in theory for other in record["means"]
+               if (other["n"], other["K"]) == (row["n"], row["K"])]
+    rows.append([f"{row['n']:,}", f"{row['K']:,}", f"{row['theory']:.2f}",
+                 f"{np.mean(cosines):.2f}"])
+Markdown(markdown(["weights", "steps, each the best of 20", "cosine, formula",
+                   "measured"], rows))
+
+# %% [markdown]
+# ## Minibatches are noisy, too
+#
+# SGD does not follow *the* gradient either, but that of a few images. The paper draws how far such gradients are apart,
+# at frozen weights, after a training on eight of the ten digits, with the images of all ten:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Gradients of minibatches at frozen weights: their lengths (top) and the angles between any two (bottom), where transfer starts and at the optimum of ten classes; the first seed. The paper's figure 1 is the left half."}, "image": {"alt": "Left: angles gather at smaller values as batches grow. Right: they stay near 90 degrees."}}
+greedy_figures.minibatches(transfer=first["transfer"],
+                           optimum=first["optimum"])
+plt.show()
+
+# %% [markdown]
+# Where transfer starts the labels of two classes are new, and their common gradient is large: large batches agree on
+# it. At the optimum no common gradient is left, and batches of any size disagree.
+#
+# A batch of four is about as far from the next as a random direction would be. The paper concludes that a few random
+# steps serve as well. But they have other lengths in other directions: a batch's gradient has a component along the
+# full gradient that a random step in 9,854 dimensions has not, as the cap has shown.
+#
+# ## Half of all steps help, until none does
+#
+# Fisher's model of evolution asks how many random steps improve at all. On the sphere $F = -\frac12\lVert\theta
+# \rVert^2$, at a distance $R$ from the optimum, a step of standard deviation $s$ does with a probability near
+# $\Phi(-s n / 2R)$: half of the small ones, and fewer the larger they are and the nearer the optimum is. Of any smooth
+# loss with gradient $g$ and Hessian $H$,
+#
+# $$ P \approx \Phi\!\left(\frac{-\frac12 s \operatorname{tr} H}{\sqrt{\lVert g\rVert^2 + \frac12 s^2 \operatorname{tr} H^2}}\right). $$
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "What random steps of standard deviation 0.01 change: the loss (top) and the accuracy (bottom), before training, where transfer starts, and at the optimum; the first seed. The paper's figure 4."}, "image": {"alt": "Before training the changes of the loss are around zero; where transfer starts most are below; at the optimum all are above."}}
+greedy_figures.landscape(**first)
+plt.show()
+
+# %% tags=["copyable"]
+rows = [[place, *(shown([100 * record["steps"][key] for record in records])
+                  for key in ("improving", "by_curvature", "worse"))]
+        for place, records in steps.items()]
+Markdown(markdown(["", "improve the loss, %", "formula, %",
+                   "lower the accuracy, %"], rows))
+
+# %% [markdown]
+# Where transfer starts nearly every step lowers the *loss*: the network is sure of the wrong digit for the two classes
+# it has never been told of, and any disturbance makes it less sure. That is not learning. At the optimum a
+# step of this size cannot help, whichever way it points, and greedy evolution stalls.
+#
+# ## Is mixing useless?
+#
+# Angles between steps that improve look like those between random ones. So, the paper says, nothing is gained by mixing
+# them. In high dimensions they *must* look alike: angles spread by $57°/\sqrt n$ around the right angle, and being
+# downhill moves them by $(2/\pi)/n$. In ten dimensions of the same network there is something to see:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Angles between steps that improve the loss, and between random ones: of all weights (top; the paper's figure 5), and within a random subspace of ten dimensions (bottom); the first seed, with p of a Kolmogorov-Smirnov test."}, "image": {"alt": "Top: two histograms that cannot be told apart. Bottom: that of improving steps lies to the left of that of random ones."}}
+greedy_figures.pairs(before=first["before"], transfer=first["transfer"])
+plt.show()
+
+# %% [markdown]
+# And mixing gains much. A unit step along one improver, the best, the mean of all improvers, or the sum of all steps
+# weighted by what they gain, is worth $\sqrt{2/\pi}$, $m_N$, $\sqrt{N/\pi}$ and $\sqrt N$ times
+# $\lVert g\rVert / \sqrt n$ on a linear loss. On the network before training, a tenth of a step long:
+
+# %% tags=["copyable"]
+rows = []
+for N, way in dict.fromkeys((row["N"], row["way"])
+                            for row in first["before"]["ways"]):
+    found = [row for record in steps["before"] for row in record["ways"]
+             if (row["N"], row["way"]) == (N, way)]
+    rows.append([str(N), way, f"{found[0]['theory']:.2f}",
+                 shown([row["gained"][0]["mean"] for row in found], 2)])
+Markdown(markdown(["tries", "step", "formula", "gains"], rows))
+
+# %% [markdown]
+# In training, for equal forward passes, from the [same weights](#keep-it-if-it-helps):
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Loss and accuracy on the training images, by forward passes: ways to make a step of a generation's 20 tries; mean and range over seeds."}, "image": {"alt": "The weighted sum falls fastest by far, then every improvement at once and the mean of improvers; the best of 20 is last."}}
+records = read_records("goea-greedy-mnist-book-ways-*")
+names = {"best": "best of 20", "first": "every improvement",
+         "mean of improvers": "mean of improvers",
+         "weighted sum": "weighted sum"}
+greedy_figures.trainings(records, names, against="spent")
+plt.show()
+
+# %% [markdown]
+# The weighted sum is an [evolution strategy](14_strategies), and learns most. Even the paper's own algorithm, as
+# printed, takes every improvement at once, and so adds several steps a generation; its code takes the best.
+#
+# Do the sizes matter? From the same weights, at which the network knows some of the digits, with other steps and
+# populations:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Steps eight times as long and as short, populations of 40 and 4, at equal generations; mean and range over seeds. The paper's figure 7."}, "image": {"alt": "Loss and accuracy of five trainings over forty generations."}}
+records = read_records("goea-greedy-mnist-book-sizes-*")
+names = {name: name for name in records[0]["cells"]}
+greedy_figures.trainings(records, names)
+plt.show()
+
+# %% [markdown]
+# They do.
+#
+# ## Flat, and robust
+#
+# A minimum is *flat* if the network still works when its weights are moved. Below, they are moved in random directions,
+# in each tensor by its mean $\lvert w \rvert$ times a *diameter*. The paper trains three archetypes by SGD, with two of
+# ten digits hidden: **Robust Wide** (dropout, four times the weights, batches of four), **Brittle Wide** (neither
+# dropout nor small batches), and **Brittle Narrow** (few weights as well).
+#
+# ```
+# python -m repsearch reproduce goea-transfer goea-flatness
+# ```
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy on the eight known digits, by how far the weights are moved; mean and range over seeds. The paper's figures 8 and 13."}, "image": {"alt": "Three falling curves: Robust Wide stays up longest, then Brittle Wide, then Brittle Narrow."}}
+records = read_records("goea-transfer-mnist-book-archetypes-*")
+names = ("Robust Wide", "Brittle Wide", "Brittle Narrow")
+greedy_figures.flatness(records, {name: name for name in names})
+plt.show()
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy and loss as they are, on all classes, and on known classes while features are dropped; mean and range over seeds. The paper's figure 3."}, "image": {"alt": "As more features are dropped, Robust Wide stays up and the brittle networks fall."}}
+records = read_records("goea-transfer-mnist-book-archetypes-*")
+greedy_figures.robust(
+    records, ("Robust Wide", "Brittle Wide", "Brittle Narrow"))
+plt.show()
+
+# %% [markdown]
+# Flat networks bear dropout, and generalise no better. But one of the three was trained with dropout, and has to bear
+# it. What makes a network flat? One factor at a time:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "The same curves of networks that differ in one factor from a base; mean and range over seeds. The paper's figures 9 to 12."}, "image": {"alt": "Four panels, by dropout, size, batch and epochs. Size spreads the curves most."}}
+from repsearch.reproduce.flat_claims import FACTORS
+
+base = {"dropout": "0.1", "size": "1", "batch": "32", "epochs": "8"}
+panels = {factor: {net: net.removeprefix(f"{factor} ")
+                   if net != "base" else base[factor] for net in nets}
+          for factor, nets in FACTORS.items()}
+records = read_records("goea-flatness-mnist-book-series-*")
+greedy_figures.factors(records, panels)
+plt.show()
+
+# %% [markdown]
+# TEXT-FACTORS
+#
+# ## Does flatness help to learn anew?
+#
+# Now the two hidden digits are shown, and each archetype is trained on, in its own way as the paper has it: batches of
+# four for one, of 128 for the others, so that the one takes many more steps. On the right all are trained on alike:
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy on all ten digits by epochs of transfer, each archetype in its own way, and all alike; mean and range over seeds. The paper's figure 15 is the left half."}, "image": {"alt": "Left: Robust Wide jumps ahead in the first epoch. Right: the curves are closer."}}
+records = read_records("goea-transfer-mnist-book-archetypes-*")
+greedy_figures.revealed(
+    records, ("Robust Wide", "Brittle Wide", "Brittle Narrow"))
+plt.show()
+
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Brittle Wide, moved, before transfer and after each epoch of it; mean and range over seeds. The paper's figure 14."}, "image": {"alt": "Curves of accuracy against diameter for four epochs."}}
+from repsearch.reproduce.drawing import ranged_line
+from repsearch.reproduce.flat_claims import diameters
+
+records = read_records("goea-transfer-mnist-book-archetypes-*")
+fig, ax = plt.subplots(figsize=(6.4, 2.8), constrained_layout=True)
+for epoch in range(4):
+    nets = [record["nets"]["Brittle Wide"] for record in records]
+    curves = [(net["transfer"]["own"][epoch] if epoch else net)["curves"]
+              for net in nets]
+    ranged_line(ax, [100 * np.array(curve["tensor-mean"]["accuracy"])
+                     for curve in curves], f"C{epoch}", f"epoch {epoch}",
+                xs=diameters(records[0]))
+ax.set(xlabel="diameter", ylabel="accuracy on eight digits, %")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# TEXT-TRANSFER
+#
+# ## Where text, code and plots differ
+#
+# - *The algorithm.* As printed, every try that improves is taken at once. The code takes the best of a generation, and
+#   only if it improves; the text calls that $(1, \lambda)$, which would take it in any case. Both were run here.
+# - *Noise.* The code adds it to all that a network stores, the vectors that spectral norm remembers among them. Layers
+#   are then divided by a wrong number. Here only weights are moved.
+# - *Sizes.* The text's hidden layer has 12 units, which make 7,370 weights; the code's has 24, which make the 9,854.
+# - *Dropout.* It is active while the code judges steps, so that a lucky mask is kept. Here it is off.
+# - *Flatness.* The text measures in deviations of activations, and calls that the same as lengths of filters; the code
+#   takes the mean $\lvert w\rvert$ of a tensor. Lengths of filters are on the [page of claims](../book/claims.md).
+# - *Accuracy.* With two digits hidden a fifth of all images must be wrong. Some curves of the paper begin above that,
+#   and must be of known digits, as all curves here are.
+# - *Figures 8 and 13* are one plot.
+#
+# Here 1,000 images judge a step, where the paper has 60,000, and 8,000 train a network by SGD, at rates chosen on
+# validation images (`reproduce goea-rates`).
+#
+# ## What came out
+
+# %% tags=["copyable", "hide-input"]
+from repsearch.reproduce.page import table
+
+Markdown(table(("greedy",)))
+
+# %% [markdown]
+# **Summary.** Greedy evolution works because half of all small steps help, and because steps add up; not because any of
+# them is near the gradient, which in many dimensions none is. For the same reason mixing steps beats choosing one.
+#
+# ## Questions
+#
+# <details><summary>Angles between improving steps pass a test for being random. Why is that no evidence against
+# mixing?</summary>
+#
+# The test has no power there. Two downhill halves of a space of 9,854 dimensions differ in angle by thousandths of a
+# degree. What their mean gains is large all the same, because it adds along one direction and cancels in all others.
+#
+# </details>
+#
+# <details><summary>Where transfer starts nearly all steps improve the loss. Is the network easy to evolve
+# there?</summary>
+#
+# The loss is that of being sure and wrong. Any noise makes a network less sure. Most steps lower its accuracy.
+#
+# </details>
+#
+# <details><summary>Why does greedy evolution stall near an optimum while SGD goes on?</summary>
+#
+# Its steps keep their length. Once $s \operatorname{tr} H$ exceeds a few times $\lVert g \rVert$, what curvature
+# costs is more than any direction gains. Shorter steps would help again, as SGD's own do when gradient and rate fall.
+#
+# </details>
+#
+# ## Exercises
+#
+# **1.** How many tries does it take until the best of them is within 60 degrees of the gradient, in 10 dimensions and
+# in 100?
+
+# %% tags=["copyable", "hide-cell"]
+for n in (10, 100):
+    chance = betainc((n - 1) / 2, 0.5, np.sin(np.radians(60)) ** 2) / 2
+    print(f"{n} dimensions: about {1 / chance:,.0f}")
+
+# %% [markdown]
+# **2.** Train the network of digits by greedy evolution with steps that are three times as long, and a third. When is
+# which better?
+
+# %% tags=["copyable", "hide-cell"]
+data = rs.load("digits", train=500, validation=100, test=300, seed=seed)
+for std in (0.01, 0.03, 0.1):
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 32),
+                            nn.ReLU(), nn.Linear(32, 10))
+    history = rs.fit(network, data, rs.methods.GOEA(population=20, std=std),
+                     rs.FitConfig(epochs=100, batch=500, keep="last"), seed,
+                     progress=False)
+    print(f"std {std}: loss after 20 generations {history.loss[20]:.2f}, "
+          f"after 100 {history.loss[-1]:.2f}")
+
+# %% [markdown]
+# Long steps are fast at first and stall first; short ones go on.

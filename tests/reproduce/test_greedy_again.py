@@ -1,0 +1,315 @@
+"""What is claimed of greedy evolution a second time, from the records' JSON by numpy, by what each claim says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from again import Again, each, one, together
+from again_checks import check_what_decides, check_what_is_printed
+
+from repsearch.reproduce.claims import claims
+
+THEORY, SERIES, NETS = "goea-theory-digits-book-all", "goea-flatness-mnist-book-series", "goea-transfer-mnist-book-archetypes"
+PLACES = {"before": "before training", "transfer": "where transfer starts", "optimum": "at the optimum"}
+TWO = ("before", "transfer")
+ROBUST, WIDE, NARROW = "Robust Wide", "Brittle Wide", "Brittle Narrow"
+
+
+def values(name: str, value: Callable[[Any], float]) -> np.ndarray:
+    return together(each(name, value))[0]
+
+
+def at(place: str, value: Callable[[Any], float]) -> np.ndarray:
+    return values(f"goea-steps-mnist-book-{place}", value)
+
+
+def entry(rows: list[dict[str, Any]], key: str, **where: Any) -> float:
+    (found,) = [row[key] for row in rows if key in row and all(row[name] == wanted for name, wanted in where.items())]
+    return float(found)
+
+
+# --- closed forms -----------------------------------------------------------------------------------------------------
+
+
+def counted(kind: str) -> Again:
+    def worst(record: Any) -> float:
+        p = np.array([row["theory"] for row in record[kind]])
+        return float(np.max(np.abs(np.array([row["mean"] for row in record[kind]]) - p) / np.sqrt(p * (1 - p) / 20_000)))
+
+    found = values(THEORY, worst)
+    return one(4 - found, 0, found)
+
+
+def gains() -> Again:
+    found = values(THEORY, lambda r: max(abs(row["mean"] - row["theory"]) / row["error"] for row in r["gains"]))
+    return one(4 - found, 0, found)
+
+
+def best(n: int, N: int) -> np.ndarray:
+    return values(THEORY, lambda r: entry(r["best"], "mean", n=n, N=N))
+
+
+DIMENSIONS = (2, 3, 10, 100, 9854)
+
+
+def approaches() -> Again:
+    return Again({f"{n:,} weights": (best(n, 10) - best(n, 1000), 0) for n in DIMENSIONS}, [best(n, 1000) for n in DIMENSIONS])
+
+
+def gets_there() -> Again:
+    return Again({f"{n:,} weights": (45 - best(n, 1000), 0) for n in DIMENSIONS}, [best(n, 1000) for n in DIMENSIONS])
+
+
+def in_subspaces() -> Again:
+    def worst(record: Any) -> float:
+        off = [abs(row["mean"] - row["theory"]) / row["error"] for row in record["theorem"] if row["N"] < 100]
+        assert len(off) == 6
+        return max(off)
+
+    found = {name: at(place, worst) for place, name in PLACES.items()}
+    return Again({name: (4 - off, 0) for name, off in found.items()}, list(found.values()))
+
+
+def downhill() -> Again:
+    sizes = ((500, 200), (500, 2000), (9854, 10_000))
+    found = {f"{K:,} steps in {n:,} dimensions": (n, K, values(THEORY, lambda r, n=n, K=K: entry(r["means"], "mean", n=n, K=K)))
+             for n, K in sizes}
+    largest = 1.867475  # mean of the largest of 20 normal numbers
+    return Again({name: (0.1 - np.abs(cosine * np.sqrt(1 + (n - 1) / (K * largest**2)) - 1), 0) for name, (n, K, cosine) in found.items()},
+                 [cosine for *_, cosine in found.values()])
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def median(place: str, batch: int) -> np.ndarray:
+    def value(record: Any) -> float:
+        (row,) = [row for row in record["batches"] if row["batch"] == batch and row["classes"] == 10]
+        return float(row["angle"]["percentiles"][2])
+
+    return at(place, value)
+
+
+def fall(place: str) -> Again:
+    found = {size: median(place, size) for size in (4, 32, 128, 1024)}
+    parts = {"4 to 32": found[4] - found[32], "32 to 128": found[32] - found[128], "128 to 1,024": found[128] - found[1024]}
+    return Again({name: (less, 0) for name, less in parts.items()}, list(found.values()))
+
+
+def four() -> Again:
+    found = median("transfer", 4)
+    return Again({"70 degrees or more": (found - 70, 0), "90 degrees or less": (90 - found, 0)}, [found])
+
+
+def improving(place: str) -> np.ndarray:
+    return at(place, lambda r: 100 * r["steps"]["improving"])
+
+
+def half() -> Again:
+    found = improving("before")
+    return Again({"35 % or more": (found - 35, 0), "65 % or less": (65 - found, 0)}, [found])
+
+
+def harm() -> Again:
+    loss, accuracy = 100 - improving("transfer"), at("transfer", lambda r: 100 * r["steps"]["worse"])
+    return Again({"loss": (loss - 50, 0), "accuracy": (accuracy - 50, 0)}, [loss, accuracy])
+
+
+def none() -> Again:
+    return one(2 - improving("optimum"), 0, improving("optimum"))
+
+
+def told() -> Again:
+    found = {place: improving(place) - at(place, lambda r: 100 * r["steps"]["by_curvature"]) for place in PLACES}
+    return Again({PLACES[place]: (10 - np.abs(off), 0) for place, off in found.items()}, [improving(place) for place in PLACES])
+
+
+def angle(place: str, kind: str, whose: str) -> np.ndarray:
+    return at(place, lambda r: r[kind][whose]["mean"])
+
+
+def look_random() -> Again:
+    ours = {place: angle(place, "angles", "found") for place in TWO}
+    return Again({PLACES[place]: (0.1 - np.abs(ours[place] - angle(place, "angles", "fresh")), 0) for place in TWO}, list(ours.values()))
+
+
+def alike_in_few() -> Again:
+    ours = {place: angle(place, "subspace", "found") for place in TWO}
+    return Again({PLACES[place]: (angle(place, "subspace", "fresh") - ours[place], 1) for place in TWO}, list(ours.values()))
+
+
+def gained(place: str, way: str) -> np.ndarray:
+    return at(place, lambda r: entry([{**row, "mean": row["gained"][0]["mean"]} for row in r["ways"] if row["gained"]], "mean", N=20, way=way))
+
+
+def mixing() -> Again:
+    mixed = {place: gained(place, "mean of improvers") for place in TWO}
+    return Again({PLACES[place]: (10 - 100 * (mixed[place] / gained(place, "best") - 1), 0) for place in TWO}, list(mixed.values()))
+
+
+# --- trainings --------------------------------------------------------------------------------------------------------
+
+
+def end(variant: str, cell: str, column: int, look: int = -1) -> np.ndarray:
+    """Columns: epochs, spent, loss and accuracy on training images, on test images."""
+    return values(f"goea-greedy-mnist-book-{variant}", lambda r: r["cells"][cell]["curve"][look][column])
+
+
+def tested(way: str) -> np.ndarray:
+    return 100 * end("ways", way, 5)
+
+
+def learns() -> Again:
+    found = 100 * end("training", "best", 3)
+    return one(found - 40, 0, found)
+
+
+def never() -> Again:
+    rise = values("goea-greedy-mnist-book-training", lambda r: r["cells"]["best"]["rise"])
+    return one((rise <= 0).astype(float), 1, rise)
+
+
+def mixing_trains() -> Again:
+    found = {way: tested(way) for way in ("mean of improvers", "weighted sum")}
+    return Again({way: (0.5 - (mixed - tested("best")), 0) for way, mixed in found.items()}, list(found.values()))
+
+
+def progress(cell: str) -> np.ndarray:
+    return end("sizes", cell, 2, 0) - end("sizes", cell, 2)
+
+
+def sizes() -> Again:
+    found = {cell: progress(cell) for cell in ("step x8", "step /8", "population x2", "population /5")}
+    return Again({cell: (0.2 - np.abs(ours / progress("base") - 1), 0) for cell, ours in found.items()}, list(found.values()))
+
+
+def populations() -> Again:
+    few, base, many = map(progress, ("population /5", "base", "population x2"))
+    return Again({"20 against 4": (base - few, 0), "40 against 20": (many - base, 0)}, [few, base, many])
+
+
+# --- flat networks ----------------------------------------------------------------------------------------------------
+
+
+def archetype(net: str, value: Callable[[Any], float]) -> np.ndarray:
+    return values(NETS, lambda r: 100 * value(r["nets"][net]))
+
+
+def ordered(found: dict[str, np.ndarray]) -> Again:
+    names = list(found)
+    return Again({f"{high} above {low}": (found[high] - found[low], 0) for high, low in pairwise(names)}, list(found.values()))
+
+
+def dropout() -> Again:
+    return ordered({net: archetype(net, lambda n: n["dropout"]["0.5"]["accuracy"]) for net in (ROBUST, WIDE, NARROW)})
+
+
+def no_better() -> Again:
+    found = np.array([archetype(net, lambda n: n["judged"]["all"]["accuracy"]) for net in (ROBUST, WIDE, NARROW)])
+    return one(4 - np.ptp(found, 0), 0, *found)
+
+
+def lost(scale: str) -> Again:
+    places = (0, 14)  # diameters .001 and 1
+    found = {net: archetype(net, lambda n: np.subtract(*(n["curves"][scale]["accuracy"][place] for place in places)))
+             for net in (NARROW, WIDE, ROBUST)}
+    return Again({f"{high} more than {low}": (found[high] - found[low], 0) for high, low in ((NARROW, WIDE), (WIDE, ROBUST))}, list(found.values()))
+
+
+def at_point_eight(net: str) -> np.ndarray:
+    return values(SERIES, lambda r: 100 * r["nets"][net]["curves"]["tensor-mean"]["accuracy"][12])
+
+
+def flatter(*nets: str) -> Again:
+    return ordered({net: at_point_eight(net) for net in nets})
+
+
+def length() -> Again:
+    epochs, batches = (np.ptp([at_point_eight(net) for net in nets], 0)
+                       for nets in (("epochs 2", "base", "epochs 32"), ("batch 4", "base", "batch 128")))
+    return one(batches - epochs, 0, epochs)
+
+
+def keeps() -> Again:
+    def curve(net: Any, epoch: int) -> float:
+        return float((net["transfer"]["own"][epoch] if epoch else net)["curves"]["tensor-mean"]["accuracy"][12])
+
+    found = [archetype(WIDE, partial(curve, epoch=epoch)) for epoch in range(4)]
+    return Again({f"epoch {epoch}": (10 - np.abs(found[epoch] - found[0]), 0) for epoch in (1, 2, 3)}, found[1:])
+
+
+def speed() -> Again:
+    def added(net: str, way: str) -> np.ndarray:
+        return archetype(net, lambda n: n["transfer"][way][1]["all"]["accuracy"] - n["transfer"][way][0]["all"]["accuracy"])
+
+    found = {name: (added(ROBUST, way), added(WIDE, way)) for name, way in (("each in its own way", "own"), ("both alike", "alike"))}
+    return Again({name: (2 - (flat - sharp), 0) for name, (flat, sharp) in found.items()}, [flat for flat, _ in found.values()])
+
+
+def against_sgd() -> Again:
+    return one(2 - (tested("SGD") - tested("best")), 0, tested("best"))
+
+
+def as_printed() -> Again:
+    return one(tested("first") - tested("best"), 0.5, tested("first"))
+
+
+FALL = "Larger batches point more alike: the median angle between their gradients falls from 4 images to 1,024"
+ORDER = "Robust Wide loses least when weights are moved, then Brittle Wide, then Brittle Narrow"
+ROWS: dict[str, Callable[[], Again]] = {
+    "Random directions within an angle of the gradient are as many as the cap's formula says (figure 6)": partial(counted, "caps"),
+    "The best of N random steps is nearer to the gradient, the more there are: 1,000 against 10 (Theorem 1)": approaches,
+    "The best of 1,000 random steps is within 45 degrees of the gradient": gets_there,
+    "Steps that come nearer to an optimum are as many as Fisher's geometric model says": partial(counted, "fisher"),
+    "Where fitness is linear, a generation gains what the closed forms say": gains,
+    "The mean of many steps points down the gradient as the closed form says, within a tenth": downhill,
+    "In 2, 3 and 10 random dimensions of the network, the best of 10 and 20 steps is as near to the gradient as on a linear loss": in_subspaces,
+    f"{FALL}, where transfer starts (figure 1)": partial(fall, "transfer"),
+    "Gradients of batches of four are 70 to 90 degrees apart there (figure 1)": four,
+    "Greedy evolution trains: 800 generations bring accuracy to four times that of chance (figure 2)": learns,
+    "Its loss never rises (figure 2)": never,
+    "Before training, about half of the steps improve the loss: 35 to 65 % (figure 4)": half,
+    "Where transfer starts, most steps do harm (figure 4)": harm,
+    "At the optimum none improves the loss: at most 2 % (figure 4)": none,
+    "Improving steps are as far apart as random ones: the mean angle, within a tenth of a degree (figure 5)": look_random,
+    "So nothing is gained by mixing them: the mean of improvers gains at most a tenth more than the best": mixing,
+    "Mixing trains no better than the best of a generation, within half a point, at equal forward passes": mixing_trains,
+    "Sizes hardly matter: another step or population leaves progress within a fifth of the base's (figure 7)": sizes,
+    f"{FALL}, at the optimum": partial(fall, "optimum"),
+    "In ten dimensions improving steps are nearer to each other than random ones, by a degree": alike_in_few,
+    "The share of steps that improve is what gradient and curvature say, within ten points": told,
+    "Greedy evolution comes within two points of SGD, which has fewer forward passes": against_sgd,
+    "As printed, every improvement taken at once, it trains better than by the best of a generation": as_printed,
+    "Progress grows with the population, from 4 tries to 20 and 40": populations,
+    "Flat networks bear dropout: with half of the features dropped Robust Wide is ahead of Brittle Wide, and this of Brittle Narrow (figure 3)": dropout,
+    "They generalise no better: accuracies on all classes within four points (figure 3)": no_better,
+    f"{ORDER} (figures 8 and 13)": partial(lost, "tensor-mean"),
+    "Dropout flattens: more of it leaves more accuracy at diameter 0.8 (figure 9)": partial(
+        flatter, "dropout 0.5", "dropout 0.25", "base", "dropout 0"),
+    "Larger networks are flatter (figure 10)": partial(flatter, "size 4", "size 2", "base", "size 0.5"),
+    "Smaller batches give flatter networks (figure 11)": partial(flatter, "batch 4", "base", "batch 128"),
+    "Length of training matters less for flatness than size of batches (figure 12)": length,
+    "Transfer leaves flatness as it was, within ten points (figure 14)": keeps,
+    "Flatness does not speed transfer: Robust Wide gains at most two points more in an epoch than Brittle Wide (figure 15)": speed,
+    f"{ORDER}, in lengths of filters": partial(lost, "filter"),
+}
+CLAIMS = {claim.what: claim for claim in claims() if claim.section == "greedy"}
+
+
+def test_every_claim_is_computed_twice() -> None:
+    assert sorted(ROWS) == sorted(CLAIMS)
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_what_decides_is_the_same_by_a_second_computation(what: str) -> None:
+    check_what_decides(CLAIMS[what].found, ROWS[what]())
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_what_is_printed_first_is_the_same_by_a_second_computation(what: str) -> None:
+    check_what_is_printed(CLAIMS[what].found, ROWS[what]())

@@ -17,7 +17,7 @@ from repsearch.store.files import write_whole
 def add_commands(commands: Commands) -> None:
     """Add `reproduce`, `claims`, `figures` and `bench`."""
     sub = commands.add_parser("reproduce", help="the paper's figures and tables: runs what is missing or stale")
-    sub.add_argument("experiments", nargs="*", metavar="ID", help="such as fig2, or all")
+    sub.add_argument("experiments", nargs="*", metavar="ID", help="such as fig2; es for all of es-...; or all")
     sub.add_argument("--list", action="store_true", help="what is done and missing, and what it cost; runs nothing")
     sub.add_argument("--restamp", action="store_true",
                      help="after a move of code: compute one seed again, and if it is equal renew the others' hashes")

@@ -159,7 +159,7 @@ def runs(
     """The runs of these experiments, each once, in order.
 
     Args:
-        names: of experiments; "all" is all of them.
+        names: of experiments, or what the names of several begin with, such as "goea"; "all" is all of them.
         preset: smoke, book or paper.
         seeds: one or more.
         data, variants: keep only runs with these; none given keeps all.
@@ -169,9 +169,7 @@ def runs(
     """
     if not names:
         raise InputError(f"experiment: name one or more of {', '.join(EXPERIMENTS)}, or all; or give --list")
-    names = list(EXPERIMENTS) if "all" in names else names
-    for name in names:
-        checks.one_of("experiment", name, EXPERIMENTS)
+    names = list(EXPERIMENTS) if "all" in names else [known for name in names for known in _named(name)]
     checks.one_of("preset", preset, presets.PRESETS)
     for seed in seeds:
         checks.positive_int("seed", seed, minimum=0)
@@ -180,4 +178,12 @@ def runs(
         for value in wanted:
             checks.one_of(key, value, tuple(dict.fromkeys(getattr(run, key) for run in found)))
         found = [run for run in found if not wanted or getattr(run, key) in wanted]
+    return found
+
+
+def _named(name: str) -> list[str]:
+    """The experiment of this name, or those whose names begin with it and a dash."""
+    found = [name] if name in EXPERIMENTS else [known for known in EXPERIMENTS if known.startswith(f"{name}-")]
+    if not found:
+        checks.one_of("experiment", name, EXPERIMENTS)
     return found

@@ -72,7 +72,7 @@ def flat_is_no_better() -> Found:
     found = {net: judged(net, "all") for net in (ROBUST, WIDE, NARROW)}
     apart = [max(values) - min(values) for values in zip(*(one.values() for one in found.values()), strict=True)]
     return Found("; ".join(f"{net} {shown(values)} %" for net, values in found.items()), "of 80 % at most",
-                 [within(apart, 4)], "points apart, inside 4")
+                 [within(apart, 4)], "points under the limit of 4")
 
 
 def flat_in_order(scale: str) -> Found:
@@ -108,7 +108,7 @@ def transfer_keeps_flatness() -> Found:
     return Found("; ".join(f"epoch {epoch}: {shown(values)} %" for epoch, values in found.items()),
                  f"before {shown(before)} %",
                  [within([abs(one) for one in paired(values, before)], 10, f"epoch {epoch}")
-                  for epoch, values in found.items()], "points apart, inside 10")
+                  for epoch, values in found.items()], "points under the limit of 10")
 
 
 def flat_transfers_no_faster() -> Found:
@@ -124,4 +124,4 @@ def flat_transfers_no_faster() -> Found:
              for name, way in (("each in its own way", "own"), ("both alike", "alike"))}
     return Found("; ".join(f"{name} {shown(flat)} points" for name, (flat, _) in found.items()),
                  f"{WIDE} {', '.join(shown(sharp) for _, sharp in found.values())}",
-                 [within(paired(*both), 2, name) for name, both in found.items()], "points more, inside 2")
+                 [within(paired(*both), 2, name) for name, both in found.items()], "points under the limit of 2")

@@ -75,7 +75,7 @@ def gains_are_theory() -> Found:
 
 def _near(off: Numbers) -> Found:
     return Found(f"at most {shown(off)} standard errors off", "", [within(list(off.values()), ERRORS)],
-                 f"standard errors inside {ERRORS}")
+                 f"standard errors under the limit of {ERRORS}")
 
 
 def best(n: int, N: int) -> Numbers:
@@ -96,7 +96,7 @@ def gets_there(dimensions: tuple[int, ...]) -> Found:
     found = {n: best(n, 1000) for n in dimensions}
     return Found("; ".join(f"{n:,} weights: {shown(angle)} degrees" for n, angle in found.items()), "",
                  [within(list(angle.values()), 45, f"{n:,} weights") for n, angle in found.items()],
-                 "degrees inside 45")
+                 "degrees under the limit of 45")
 
 
 def theorem_in_subspaces() -> Found:
@@ -108,7 +108,7 @@ def theorem_in_subspaces() -> Found:
     found = {name: at(place, off) for place, name in PLACES.items()}
     return Found("; ".join(f"{name} {shown(values)}" for name, values in found.items()), "standard errors off at most",
                  [within(list(values.values()), ERRORS, name) for name, values in found.items()],
-                 f"standard errors inside {ERRORS}")
+                 f"standard errors under the limit of {ERRORS}")
 
 
 def mean_points_downhill(sizes: tuple[tuple[int, int], ...]) -> Found:
@@ -125,7 +125,7 @@ def mean_points_downhill(sizes: tuple[tuple[int, int], ...]) -> Found:
     names = {(n, K): f"{K:,} steps in {n:,} dimensions" for n, K in sizes}
     return Found("; ".join(f"{names[size]}: cosine {shown(values, 2)}" for size, values in cosines.items()), "",
                  [within([abs(value - 1) for value in values.values()], TENTH, names[size])
-                  for size, values in found.items()], "off, as a share, inside 0.1", digits=2)
+                  for size, values in found.items()], "under the limit of 0.1", digits=2)
 
 
 # --- figures 1 to 7 ---------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def angle_of_four() -> Found:
     found = medians("transfer", 4)
     return Found(f"{shown(found)} degrees", "", [
         Contrast([angle - 70 for angle in found.values()], name="70 degrees or more"),
-        Contrast([90 - angle for angle in found.values()], name="90 degrees or less")], "degrees inside")
+        Contrast([90 - angle for angle in found.values()], name="90 degrees or less")], "degrees to spare")
 
 
 def learns() -> Found:
@@ -169,7 +169,7 @@ def as_good_as_sgd() -> Found:
     spent, less = (trained("ways", way, "spent") for way in ("best", "SGD"))
     less = {seed: spent[seed] / less[seed] for seed in spent}
     return Found(f"{shown(ours)} %", f"SGD {shown(sgd)} %, for {shown(less)} times less",
-                 [within(paired(sgd, ours), 2)], "points inside 2 points of SGD")
+                 [within(paired(sgd, ours), 2)], "points under the limit of 2")
 
 
 def half_improve() -> Found:
@@ -177,7 +177,7 @@ def half_improve() -> Found:
     found = _improving("before")
     return Found(f"{shown(found)} %", "", [Contrast([share - 35 for share in found.values()], name="35 % or more"),
                                            Contrast([65 - share for share in found.values()], name="65 % or less")],
-                 "points inside")
+                 "points to spare")
 
 
 def _improving(place: str) -> Numbers:
@@ -196,7 +196,7 @@ def deleterious_at_transfer() -> Found:
 def none_improves() -> Found:
     """Share of steps that make the loss smaller at the optimum."""
     found = _improving("optimum")
-    return Found(f"{shown(found)} %", "", [within(list(found.values()), 2)], "points inside 2 %")
+    return Found(f"{shown(found)} %", "", [within(list(found.values()), 2)], "points under the limit of 2")
 
 
 def curvature_tells() -> Found:
@@ -206,7 +206,7 @@ def curvature_tells() -> Found:
     told = (f"{name} {shown(_improving(place))} %" for place, name in PLACES.items())
     said = (shown(at(place, lambda record: 100 * record["steps"]["by_curvature"])) for place in PLACES)
     return Found("; ".join(told), f"formula {'; '.join(said)} %",
-                 [within(list(values.values()), 10, name) for name, values in off.items()], "points inside 10 points")
+                 [within(list(values.values()), 10, name) for name, values in off.items()], "points under the limit of 10")
 
 
 def angle(place: str, kind: str, whose: str) -> Numbers:
@@ -223,7 +223,7 @@ def improvers_look_random() -> Found:
     return Found("; ".join(f"{name} {shown(ours[place], 2)} degrees" for place, name in places.items()),
                  f"random {', '.join(shown(fresh[place], 2) for place in places)}; p {p}",
                  [within([abs(one) for one in paired(ours[place], fresh[place])], TENTH, name)
-                  for place, name in places.items()], "degrees apart, inside 0.1", digits=2)
+                  for place, name in places.items()], "degrees under the limit of 0.1", digits=2)
 
 
 def improvers_are_alike_in_few() -> Found:
@@ -252,7 +252,7 @@ def mixing_gains_nothing() -> Found:
     more = {name: [100 * (mixed[seed] / one[seed] - 1) for seed in one] for name, (one, mixed) in found.items()}
     return Found("; ".join(f"{name} {shown(mixed, 2)}" for name, (_, mixed) in found.items()),
                  f"best of them {', '.join(shown(one, 2) for one, _ in found.values())}",
-                 [within(values, 10, name) for name, values in more.items()], "% more, inside 10 %")
+                 [within(values, 10, name) for name, values in more.items()], "% under the limit of 10")
 
 
 def mixing_trains_no_better() -> Found:
@@ -261,7 +261,7 @@ def mixing_trains_no_better() -> Found:
     found = {way: trained("ways", way) for way in ("mean of improvers", "weighted sum")}
     return Found("; ".join(f"{way} {shown(values)} %" for way, values in found.items()), f"best of them {shown(one)} %",
                  [within(paired(values, one), POINT, way) for way, values in found.items()],
-                 f"points inside {POINT} point")
+                 f"points under the limit of {POINT}")
 
 
 def as_printed_is_faster() -> Found:
@@ -284,7 +284,7 @@ def sizes_hardly_matter(cells: tuple[str, ...]) -> Found:
     return Found("; ".join(f"{cell} {shown(values, 2)}" for cell, values in found.items()),
                  f"base {shown(base, 2)} nats",
                  [within([abs(values[seed] / base[seed] - 1) for seed in base], 0.2, cell)
-                  for cell, values in found.items()], "of the base's progress apart, inside 0.2", digits=2)
+                  for cell, values in found.items()], "under the limit of 0.2", digits=2)
 
 
 def more_tries_gain_more() -> Found:

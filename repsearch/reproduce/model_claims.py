@@ -46,7 +46,7 @@ def sgd_stays_far(data: str) -> Found:
     parts = [within([abs(value - 1) for value in block.values()], NEAR, f"block {number}")
              for number, block in zip(BLOCKS, end, strict=True)]
     return Found(f"{_text(end)} at blocks 0, 1, 2", f"untrained {_text(start)}; to others' targets {_text(others)}",
-                 parts, f"inside {NEAR:g}", 2)
+                 parts, f"under the limit of {NEAR:g}", 2)
 
 
 def _differ(ours: list[Numbers], theirs: list[Numbers]) -> list[Contrast]:

@@ -65,7 +65,7 @@ def _near_one(parts: dict[str, Sequence[float]], limit: float) -> Found:
     said = "; ".join(f"{name} {shown(values, 2)}" for name, values in parts.items())
     return Found(said, "measured over closed form",
                  [within([abs(value - 1) for value in values], limit, name) for name, values in parts.items()],
-                 f"inside {limit:g} of the closed form", digits=2)
+                 f"under the limit of {limit:g}", digits=2)
 
 
 def closed_forms() -> Found:
@@ -113,7 +113,7 @@ def baseline_is_as_good() -> Found:
     return Found("; ".join(f"sigma {sigma}: {shown(own)} %" for sigma, (_, own) in found.items()),
                  "; ".join(f"pairs {shown(pairs)} %" for pairs, _ in found.values()),
                  [within(paired(*both), 2, f"sigma {sigma}") for sigma, both in found.items()],
-                 "points inside 2 points")
+                 "points under the limit of 2")
 
 
 def bias_falls(rank: int) -> Found:
@@ -155,4 +155,4 @@ def rank_hardly_matters() -> Found:
     return Found("; ".join(f"{pairs:,} pairs: {shown(low)} %" for pairs, (_, low) in found.items()),
                  "; ".join(f"full rank {shown(full)} %" for full, _ in found.values()),
                  [within(paired(*both), 2, f"{pairs:,} pairs") for pairs, both in found.items()],
-                 "points inside 2 points")
+                 "points under the limit of 2")

@@ -70,7 +70,7 @@ def class_means_close_to_sgd(data: str) -> Found:
     untrained = tested(data, "untrained-tuned")
     return Found(f"{shown(means)} % against SGD's {shown(rival)} %",
                  f"{share_closed(means, untrained, rival)} % of the way from an untrained body to SGD",
-                 [within(paired(rival, means), CLOSE[data])], f"points inside {CLOSE[data]} point of SGD")
+                 [within(paired(rival, means), CLOSE[data])], f"points under the limit of {CLOSE[data]}")
 
 
 def no_gradient_in_the_body() -> Found:
@@ -119,7 +119,7 @@ def close_to_sgd(data: str) -> Found:
     behind = paired(theirs, ours)
     return Found(f"{shown(ours)} against {shown(theirs)} %: {shown(behind)} points behind",
                  f"{share_closed(ours, untrained, theirs)} % of the way from an untrained body, {shown(untrained)} %",
-                 [within(behind, CLOSE[data])], f"points inside {CLOSE[data]} point",
+                 [within(behind, CLOSE[data])], f"points under the limit of {CLOSE[data]}",
                  difference=paired(ours, theirs))
 
 
@@ -129,7 +129,7 @@ def close_when_tuned(data: str) -> Found:
     behind = paired(theirs, ours)
     return Found(f"{shown(ours)} against {shown(theirs)} %: {shown(behind)} points behind",
                  f"{share_closed(ours, untrained, theirs)} % of the way from an untrained body, {shown(untrained)} %",
-                 [within(behind, CLOSE[data])], f"points inside {CLOSE[data]} point")
+                 [within(behind, CLOSE[data])], f"points under the limit of {CLOSE[data]}")
 
 
 def skipping_block0_helps(data: str) -> Found:
@@ -146,7 +146,8 @@ def augmented_close_to_sgd(data: str) -> Found:
     rival, skip, every = (tested(data, f"{name}-augmented") for name in ("sgd", "skip0", "all"))
     behind, limit = paired(rival, skip), CLOSE_AUGMENTED[data]
     return Found(f"{shown(behind)} points behind", f"SGD {shown(rival)} %; all layers {shown(paired(rival, every))} "
-                 "points behind", [within(behind, limit)], f"points inside {limit}", difference=paired(skip, rival))
+                 "points behind", [within(behind, limit)], f"points under the limit of {limit}",
+                 difference=paired(skip, rival))
 
 
 def augmented_close_when_tuned(data: str) -> Found:
@@ -154,7 +155,7 @@ def augmented_close_when_tuned(data: str) -> Found:
     ours, rival = (tested(data, f"{name}-tuned-augmented") for name in ("all", "sgd"))
     limit = CLOSE_AUGMENTED[data]
     return Found(f"{shown(ours)} against {shown(rival)} %", "", [within(paired(rival, ours), limit)],
-                 f"points inside {limit}")
+                 f"points under the limit of {limit}")
 
 
 def augmentation_helps(data: str) -> Found:

@@ -106,7 +106,7 @@ def gap_closes(where: Turned) -> Found:
     behind, close = paired(rival, loop), CLOSE[where.data]
     return Found(f"{shown(loop)} against {shown(rival)} %: {shown(behind)} points behind",
                  f"one shot {shown(paired(rival, once))} points behind", [within(behind, close)],
-                 f"points inside {close} point of SGD")
+                 f"points under the limit of {close}")
 
 
 def overtakes(where: Turned) -> Found:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from repsearch.cli.main import main
-from repsearch.reproduce.catalogue import EXPERIMENTS
+from repsearch.reproduce.catalogue import EXPERIMENTS, runs
 from repsearch.reproduce.provenance import code_hash
 
 
@@ -40,6 +40,12 @@ def test_reproduce_runs_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.
     assert {path.name for path in out.iterdir()} == set(first)
     for path in out.iterdir():
         assert json.loads(path.read_text())["points"] == first[path.name]["points"]  # the same numbers
+
+
+def test_a_name_that_several_begin_with_stands_for_them() -> None:
+    found = runs(["es", "fig2"], "book", [0])
+    assert found == runs(["es-ranks", "es-arms", "es-estimates", "fig2"], "book", [0])
+    assert {run.kind for run in found} == {"es", "es-estimates", "fig2"}  # and not what is called fig2-paper
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

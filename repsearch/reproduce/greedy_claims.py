@@ -206,7 +206,8 @@ def curvature_tells() -> Found:
     told = (f"{name} {shown(_improving(place))} %" for place, name in PLACES.items())
     said = (shown(at(place, lambda record: 100 * record["steps"]["by_curvature"])) for place in PLACES)
     return Found("; ".join(told), f"formula {'; '.join(said)} %",
-                 [within(list(values.values()), 10, name) for name, values in off.items()], "points under the limit of 10")
+                 [within(list(values.values()), 10, name) for name, values in off.items()],
+                 "points under the limit of 10")
 
 
 def angle(place: str, kind: str, whose: str) -> Numbers:

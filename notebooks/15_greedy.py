@@ -88,14 +88,15 @@ greedy_figures.trainings(records, {"best": "best of 20"})
 plt.show()
 
 # %% [markdown]
-# It trains, slowly. What would SGD do with as much?
+# It trains, slowly. What does SGD do with much less? Below, evolution has an eighth of these generations:
 
 # %% tags=["copyable"]
 from repsearch.reproduce.greedy_claims import trained
 from repsearch.reproduce.seeds import shown
 
 ways = {"best": "best of 20", "first": "every improvement at once",
-        "mean of improvers": "mean of all that improve",
+        "mean of improvers": "mean of all that improve, if better",
+        "weighted sum if better": "sum of all 20, weighted, if better",
         "weighted sum": "sum of all 20, weighted", "SGD": "SGD"}
 rows = [[name, shown(trained("ways", way)),
          f"{np.mean(list(trained('ways', way, 'spent').values())):,.0f}"]
@@ -103,8 +104,8 @@ rows = [[name, shown(trained("ways", way)),
 Markdown(markdown(["", "test accuracy, %", "forward passes of an image"], rows))
 
 # %% [markdown]
-# SGD stops after a small share of the passes, and is far ahead. The rows between are about what to do with a
-# generation's steps, and come [below](#is-mixing-useless).
+# SGD takes a small share of the passes, and is far ahead, also of the end of the training above. The rows between are
+# about what to do with a generation's steps, and come [below](#is-mixing-useless).
 #
 # ## Does the best step become the gradient?
 #
@@ -149,7 +150,8 @@ plt.show()
 # %% [markdown]
 # So the theorem is true as a limit, and empty at the size of a network: cosines grow as $\sqrt{2 \ln N / n}$. What
 # makes greedy evolution work is not that its steps are like gradients. It is that they add up: each is a little
-# downhill, and what is not downhill points elsewhere every time. The mean of $K$ such steps has a cosine of
+# downhill, and what is not downhill points elsewhere every time. The mean of $K$ such steps, all from the same weights,
+# has a cosine of
 #
 # $$ \frac{1}{\sqrt{1 + (n - 1) / (K m_N^2)}}, $$
 #
@@ -178,20 +180,23 @@ plt.show()
 
 # %% [markdown]
 # Where transfer starts the labels of two classes are new, and their common gradient is large: large batches agree on
-# it. At the optimum no common gradient is left, and batches of any size disagree.
+# it. At the optimum little of a common gradient is left, and only the largest batches agree on that.
 #
-# A batch of four is about as far from the next as a random direction would be. The paper concludes that a few random
-# steps serve as well. But they have other lengths in other directions: a batch's gradient has a component along the
-# full gradient that a random step in 9,854 dimensions has not, as the cap has shown.
+# Gradients of batches of four look as far apart as random directions. The paper concludes that a few random steps serve
+# as well. But only their middle is at a right angle: these angles spread by tens of degrees, those of random directions
+# in 9,854 dimensions by half a degree. A batch's gradient has a component along the full gradient that a random step
+# has not, as the cap has shown.
 #
-# ## Half of all steps help, until none does
+# ## How many steps help
 #
 # Fisher's model of evolution asks how many random steps improve at all. On the sphere $F = -\frac12\lVert\theta
 # \rVert^2$, at a distance $R$ from the optimum, a step of standard deviation $s$ does with a probability near
-# $\Phi(-s n / 2R)$: half of the small ones, and fewer the larger they are and the nearer the optimum is. Of any smooth
-# loss with gradient $g$ and Hessian $H$,
+# $\Phi(-s n / 2R)$: half of the smallest, and fewer the larger they are and the nearer the optimum is. Where a loss of
+# many weights is close to a quadratic, with gradient $g$ and Hessian $H$,
 #
-# $$ P \approx \Phi\!\left(\frac{-\frac12 s \operatorname{tr} H}{\sqrt{\lVert g\rVert^2 + \frac12 s^2 \operatorname{tr} H^2}}\right). $$
+# $$ P \approx \Phi(-a / b), \quad a = \tfrac12 s \operatorname{tr} H, $$
+#
+# $$ b^2 = \lVert g\rVert^2 + \tfrac12 s^2 \operatorname{tr} H^2 \; : $$
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "What random steps of standard deviation 0.01 change: the loss (top) and the accuracy (bottom), before training, where transfer starts, and at the optimum; the first seed. The paper's figure 4."}, "image": {"alt": "Before training the changes of the loss are around zero; where transfer starts most are below; at the optimum all are above."}}
 greedy_figures.landscape(**first)
@@ -205,52 +210,60 @@ Markdown(markdown(["", "improve the loss, %", "formula, %",
                    "lower the accuracy, %"], rows))
 
 # %% [markdown]
-# Where transfer starts nearly every step lowers the *loss*: the network is sure of the wrong digit for the two classes
-# it has never been told of, and any disturbance makes it less sure. That is not learning. At the optimum a
-# step of this size cannot help, whichever way it points, and greedy evolution stalls.
+# Before training, fewer than half of the steps help: curvature costs something even there. Where transfer starts
+# nearly every step lowers the loss: the network is sure of a wrong digit for the two classes it has never been told of,
+# and any disturbance makes it less sure. At the optimum no step of this size helps, whichever way it points, and greedy
+# evolution stalls.
 #
 # ## Is mixing useless?
 #
 # Angles between steps that improve look like those between random ones. So, the paper says, nothing is gained by mixing
-# them. In high dimensions they *must* look alike: angles spread by $57°/\sqrt n$ around the right angle, and being
-# downhill moves them by $(2/\pi)/n$. In ten dimensions of the same network there is something to see:
+# them. In high dimensions they *must* look alike: angles spread by $57°/\sqrt n$ around the right angle, and for two
+# steps to be downhill moves their mean by $36.5°/n$. In ten dimensions of the same network there is something to see:
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Angles between steps that improve the loss, and between random ones: of all weights (top; the paper's figure 5), and within a random subspace of ten dimensions (bottom); the first seed, with p of a Kolmogorov-Smirnov test."}, "image": {"alt": "Top: two histograms that cannot be told apart. Bottom: that of improving steps lies to the left of that of random ones."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Angles between steps that improve the loss, and between random ones: of all weights (top; the paper's figure 5), and within a random subspace of ten dimensions (bottom); the first seed, with p of a Kolmogorov-Smirnov test; above, where pairs share steps, it takes them for independent."}, "image": {"alt": "Top: two histograms that cannot be told apart. Bottom: that of improving steps lies to the left of that of random ones."}}
 greedy_figures.pairs(before=first["before"], transfer=first["transfer"])
 plt.show()
 
 # %% [markdown]
-# And mixing gains much. A unit step along one improver, the best, the mean of all improvers, or the sum of all steps
-# weighted by what they gain, is worth $\sqrt{2/\pi}$, $m_N$, $\sqrt{N/\pi}$ and $\sqrt N$ times
-# $\lVert g\rVert / \sqrt n$ on a linear loss. On the network before training, a tenth of a step long:
+# And mixing gains much. Where the loss is linear, a unit step along one improver, the best, the mean of all improvers,
+# or the sum of all steps weighted by what they gain, is worth $\sqrt{2/\pi}$, $m_N$, $\sqrt{N/\pi}$ and $\sqrt N$
+# times $\lVert g\rVert / \sqrt n$. On the network, by steps as long as a random one and a tenth as long, of 20 tries:
 
 # %% tags=["copyable"]
 rows = []
-for N, way in dict.fromkeys((row["N"], row["way"])
-                            for row in first["before"]["ways"]):
-    found = [row for record in steps["before"] for row in record["ways"]
-             if (row["N"], row["way"]) == (N, way)]
-    rows.append([str(N), way, f"{found[0]['theory']:.2f}",
-                 shown([row["gained"][0]["mean"] for row in found], 2)])
-Markdown(markdown(["tries", "step", "formula", "gains"], rows))
+for place in ("before", "transfer"):
+    for way in ("one improver", "best", "mean of improvers", "weighted sum"):
+        found = [row for record in steps[place] for row in record["ways"]
+                 if (row["N"], row["way"]) == (20, way)]
+        short, whole = ([row["gained"][i]["mean"] for row in found]
+                        for i in (0, 1))
+        rows.append([greedy_figures.PLACES[place], way,
+                     f"{found[0]['theory']:.2f}", shown(short, 2),
+                     shown(whole, 2)])
+Markdown(markdown(["", "step", "linear", "a tenth as long", "as long"], rows))
 
 # %% [markdown]
-# In training, for equal forward passes, from the [same weights](#keep-it-if-it-helps):
+# The sum of all steps gains most everywhere. The mean of improvers does where improving says something about a step, and
+# nothing where transfer starts and nearly all improve. In training, for equal forward passes, without a step unless it
+# is better, and for the sum also with every step:
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Loss and accuracy on the training images, by forward passes: ways to make a step of a generation's 20 tries; mean and range over seeds."}, "image": {"alt": "The weighted sum falls fastest by far, then every improvement at once and the mean of improvers; the best of 20 is last."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Loss and accuracy on the training images, by forward passes: ways to make a step of a generation's 20 tries; mean and range over seeds."}, "image": {"alt": "Loss falls fastest by the weighted sum, then by every improvement at once; the best of 20 and the mean of improvers are last, and level."}}
 records = read_records("goea-greedy-mnist-book-ways-*")
 names = {"best": "best of 20", "first": "every improvement",
          "mean of improvers": "mean of improvers",
+         "weighted sum if better": "weighted sum, if better",
          "weighted sum": "weighted sum"}
 greedy_figures.trainings(records, names, against="spent")
 plt.show()
 
 # %% [markdown]
-# The weighted sum is an [evolution strategy](14_strategies), and learns most. Even the paper's own algorithm, as
-# printed, takes every improvement at once, and so adds several steps a generation; its code takes the best.
+# The weighted sum is an [evolution strategy](14_strategies), and learns most. The mean of improvers does no better than
+# the best of them here. And the paper's own algorithm, as printed, takes every improvement at once, and so adds several
+# steps a generation; its code takes the best.
 #
-# Do the sizes matter? From the same weights, at which the network knows some of the digits, with other steps and
-# populations:
+# Do the sizes matter? From weights at which greedy evolution has learned three of five images, the same for all, with
+# other steps and populations:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "Steps eight times as long and as short, populations of 40 and 4, at equal generations; mean and range over seeds. The paper's figure 7."}, "image": {"alt": "Loss and accuracy of five trainings over forty generations."}}
 records = read_records("goea-greedy-mnist-book-sizes-*")
@@ -259,14 +272,15 @@ greedy_figures.trainings(records, names)
 plt.show()
 
 # %% [markdown]
-# They do.
+# They do. Steps eight times as long never help here, and a population of four loses much of the progress. More tries
+# gain a little more, at twice the price.
 #
 # ## Flat, and robust
 #
-# A minimum is *flat* if the network still works when its weights are moved. Below, they are moved in random directions,
-# in each tensor by its mean $\lvert w \rvert$ times a *diameter*. The paper trains three archetypes by SGD, with two of
-# ten digits hidden: **Robust Wide** (dropout, four times the weights, batches of four), **Brittle Wide** (neither
-# dropout nor small batches), and **Brittle Narrow** (few weights as well).
+# A minimum is *flat* if the network still works when its weights are moved. Below, Gaussian noise is added to them; in
+# each tensor its deviation is the mean $\lvert w \rvert$ there, times a *diameter*. The paper trains three archetypes
+# by SGD, with two of ten digits hidden: **Robust Wide** (many weights, dropout, batches of four), **Brittle Wide** (as
+# many weights, no dropout, batches of 128), and **Brittle Narrow** (like it, with few weights).
 #
 # ```
 # python -m repsearch reproduce goea-transfer goea-flatness
@@ -300,7 +314,8 @@ greedy_figures.factors(records, panels)
 plt.show()
 
 # %% [markdown]
-# TEXT-FACTORS
+# Size flattens most by far. Dropout does up to a point: with half of all features dropped, a network of this size is
+# worse to begin with. Small batches flatten a little, and the length of training hardly matters.
 #
 # ## Does flatness help to learn anew?
 #
@@ -331,7 +346,9 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# TEXT-TRANSFER
+# In its own way Robust Wide is ahead at once, with its many more steps. Trained alike, the three still come in the
+# order of their flatness; it is also the order of their accuracy on the eight digits, and three networks cannot tell
+# the two apart. Brittle Wide becomes no less flat as it learns the new digits.
 #
 # ## Where text, code and plots differ
 #
@@ -347,8 +364,8 @@ plt.show()
 #   and must be of known digits, as all curves here are.
 # - *Figures 8 and 13* are one plot.
 #
-# Here 1,000 images judge a step, where the paper has 60,000, and 8,000 train a network by SGD, at rates chosen on
-# validation images (`reproduce goea-rates`).
+# Here 1,000 images judge a step, where the paper has 60,000, and 8,000 train a network by SGD, in batches that are the
+# same in every epoch, at rates chosen on validation images for each size of a batch (`reproduce goea-rates`).
 #
 # ## What came out
 
@@ -358,23 +375,25 @@ from repsearch.reproduce.page import table
 Markdown(table(("greedy",)))
 
 # %% [markdown]
-# **Summary.** Greedy evolution works because half of all small steps help, and because steps add up; not because any of
-# them is near the gradient, which in many dimensions none is. For the same reason mixing steps beats choosing one.
+# **Summary.** Greedy evolution works because many small steps help and because they add up; not because any of them is
+# near the gradient, which in many dimensions none is. For the same reason mixing steps beats choosing one.
 #
 # ## Questions
 #
 # <details><summary>Angles between improving steps pass a test for being random. Why is that no evidence against
 # mixing?</summary>
 #
-# The test has no power there. Two downhill halves of a space of 9,854 dimensions differ in angle by thousandths of a
-# degree. What their mean gains is large all the same, because it adds along one direction and cancels in all others.
+# The test has no power there: in 9,854 dimensions two downhill steps are nearer to each other than two random ones by a
+# few thousandths of a degree. What their mean gains is large all the same, for it adds along one direction and cancels
+# along all others.
 #
 # </details>
 #
-# <details><summary>Where transfer starts nearly all steps improve the loss. Is the network easy to evolve
-# there?</summary>
+# <details><summary>Where transfer starts nearly all steps improve the loss. Why does the mean of the improving ones gain
+# nothing there?</summary>
 #
-# The loss is that of being sure and wrong. Any noise makes a network less sure. Most steps lower its accuracy.
+# Nearly all improve, so that the mean is over nearly all steps: noise, whose mean points nowhere. How *much* each
+# improves still says something, which the weighted sum uses.
 #
 # </details>
 #

@@ -17,7 +17,8 @@ FACTORS = {
     "batch": ("batch 128", "base", "batch 4"), "epochs": ("epochs 2", "base", "epochs 32"),
 }
 """The networks of Figures 9 to 12, from what should be sharp to what should be flat."""
-POINTS = "points"
+POINT, POINTS = 0.5, "points"
+MOVED = 1.2  # diameter at which a network of transfer is looked at: at smaller ones it hardly errs
 SCALES = ("tensor-mean", "filter")
 
 
@@ -68,11 +69,11 @@ def _in_order(found: dict[str, Numbers], what: str) -> Found:
 
 
 def flat_is_no_better() -> Found:
-    """How far the archetypes' accuracies on all classes are apart."""
-    found = {net: judged(net, "all") for net in (ROBUST, WIDE, NARROW)}
-    apart = [max(values) - min(values) for values in zip(*(one.values() for one in found.values()), strict=True)]
-    return Found("; ".join(f"{net} {shown(values)} %" for net, values in found.items()), "of 80 % at most",
-                 [within(apart, 4)], "points under the limit of 4")
+    """By how much the flat one is ahead of the sharp one of its size, on known classes."""
+    found = {net: judged(net, "known") for net in (ROBUST, WIDE)}
+    return Found("; ".join(f"{net} {shown(values)} %" for net, values in found.items()),
+                 f"{NARROW} {shown(judged(NARROW, 'known'))} %",
+                 [within(paired(found[ROBUST], found[WIDE]), POINT)], f"points under the limit of {POINT}")
 
 
 def flat_in_order(scale: str) -> Found:
@@ -102,17 +103,18 @@ def length_matters_less() -> Found:
 
 
 def transfer_keeps_flatness() -> Found:
-    """Brittle Wide at diameter .8, after each epoch of transfer and before it."""
-    before = moved(ARCHETYPES, WIDE, 0.8)
-    found = {epoch: moved(ARCHETYPES, WIDE, 0.8, after=epoch) for epoch in (1, 2, 3)}
+    """Brittle Wide, moved, after each epoch of transfer and before it."""
+    before = moved(ARCHETYPES, WIDE, MOVED)
+    found = {epoch: moved(ARCHETYPES, WIDE, MOVED, after=epoch) for epoch in (1, 2, 3)}
     return Found("; ".join(f"epoch {epoch}: {shown(values)} %" for epoch, values in found.items()),
-                 f"before {shown(before)} %",
+                 f"before {shown(before)} %, at diameter {MOVED}",
                  [within([abs(one) for one in paired(values, before)], 10, f"epoch {epoch}")
                   for epoch, values in found.items()], "points under the limit of 10")
 
 
 def flat_transfers_no_faster() -> Found:
-    """What the first epoch of transfer adds to the accuracy on all classes, flat against sharp."""
+    """What the first epoch of transfer adds to the accuracy on all classes, all trained on alike, in the order of
+    flatness."""
     def added(net: str, way: str) -> Numbers:
         def value(record: Record) -> float:
             first, second = (record["nets"][net]["transfer"][way][epoch]["all"]["accuracy"] for epoch in (0, 1))
@@ -120,8 +122,9 @@ def flat_transfers_no_faster() -> Found:
 
         return numbers(ARCHETYPES, value)
 
-    found = {name: (added(ROBUST, way), added(WIDE, way))
-             for name, way in (("each in its own way", "own"), ("both alike", "alike"))}
-    return Found("; ".join(f"{name} {shown(flat)} points" for name, (flat, _) in found.items()),
-                 f"{WIDE} {', '.join(shown(sharp) for _, sharp in found.values())}",
-                 [within(paired(*both), 2, name) for name, both in found.items()], "points under the limit of 2")
+    nets = (ROBUST, WIDE, NARROW)
+    alike, own = ({net: added(net, way) for net in nets} for way in ("alike", "own"))
+    return Found("; ".join(f"{net} {shown(values)} points" for net, values in alike.items()),
+                 f"each in its own way {', '.join(shown(values) for values in own.values())}",
+                 [within(paired(alike[flat], alike[sharp]), 2, f"{flat} over {sharp}")
+                  for flat, sharp in pairwise(nets)], "points under the limit of 2")

@@ -30,7 +30,7 @@ def caps(record: Record) -> Figure:
     """
     curves = record["curves"]
     with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.8), sharey=True)
         for n, chances in curves["by_angle"].items():
             left.plot(curves["angles"], 10 ** np.array(chances), label=f"{int(n):,} weights")
         for angle, chances in curves["by_n"].items():
@@ -38,7 +38,7 @@ def caps(record: Record) -> Figure:
         left.set(xlabel="angle, degrees", ylabel="chance", yscale="log", ylim=(1e-12, 1))
         right.set(xlabel="weights", xscale="log")
         for ax in (left, right):
-            ax.legend(fontsize=8, loc="lower right" if ax is left else "lower left")
+            ax.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     return figure
 
 
@@ -82,12 +82,14 @@ def minibatches(**places: Record) -> Figure:
         places: records of `repsearch.reproduce.goea.steps`, by a key of `PLACES`.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, len(places), figsize=(WIDTH, 4.6), sharex="row", squeeze=False)
+        figure, axes = plt.subplots(2, len(places), figsize=(WIDTH, 4.6), squeeze=False)
         for (above, below), (place, record) in zip(axes.T, places.items(), strict=True):
-            for number, row in enumerate(row for row in record["batches"] if row["classes"] == 10):
+            rows = [row for row in record["batches"] if row["classes"] == 10]
+            for number, row in enumerate(rows):
                 for ax, key in ((above, "length"), (below, "angle")):
                     density(ax, row[key], PALETTE[number], f"{row['batch']:,}")
-            above.set(title=PLACES[place], xlabel="length of the gradient", yscale="log")
+            longest = max(row["length"]["percentiles"][-1] for row in rows)  # but for one in twenty
+            above.set(title=PLACES[place], xlabel="length of the gradient", yscale="log", xlim=(0, longest))
             below.set(xlabel="angle between two, degrees", xlim=(0, 150), xticks=(0, 45, 90, 135))
         for ax in axes[:, 0]:
             ax.set_ylabel("density")
@@ -160,9 +162,10 @@ def trainings(records: Sequence[Record], cells: dict[str, str], against: str = "
             columns = dict(zip(records[0]["columns"], curves.transpose(2, 0, 1), strict=True))
             for ax, key in zip(axes, ("train_loss", "train_accuracy"), strict=True):
                 values = columns[key] * (100 if key.endswith("accuracy") else 1)
-                ranged_line(ax, values, PALETTE[number], name, xs=columns[against][0])
+                places = columns[against][0] * (1 if against == "epochs" else 1e-6)
+                ranged_line(ax, values, PALETTE[number], name, xs=places)
         for ax, label in zip(axes, ("loss", "accuracy, %"), strict=True):
-            ax.set(xlabel="generation" if against == "epochs" else "forward passes", ylabel=label)
+            ax.set(xlabel="generation" if against == "epochs" else "forward passes, millions", ylabel=label)
         if len(cells) > 1:
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return figure

@@ -37,17 +37,17 @@ def entry(rows: list[dict[str, Any]], key: str, **where: Any) -> float:
 
 
 def counted(kind: str) -> Again:
-    def worst(record: Any) -> float:
-        p = np.array([row["theory"] for row in record[kind]])
-        return float(np.max(np.abs(np.array([row["mean"] for row in record[kind]]) - p) / np.sqrt(p * (1 - p) / 20_000)))
+    def rms(record: Any) -> float:
+        p, found = (np.array([row[key] for row in record[kind]]) for key in ("theory", "mean"))
+        return float(np.sqrt(np.mean((found - p) ** 2 * 20_000 / (p * (1 - p)))))
 
-    found = values(THEORY, worst)
-    return one(4 - found, 0, found)
+    found = values(THEORY, rms)
+    return one(2 - found, 0, found)
 
 
 def gains() -> Again:
-    found = values(THEORY, lambda r: max(abs(row["mean"] - row["theory"]) / row["error"] for row in r["gains"]))
-    return one(4 - found, 0, found)
+    found = values(THEORY, lambda r: float(np.sqrt(np.mean([((row["mean"] - row["theory"]) / row["error"]) ** 2 for row in r["gains"]]))))
+    return one(2 - found, 0, found)
 
 
 def best(n: int, N: int) -> np.ndarray:
@@ -66,13 +66,14 @@ def gets_there() -> Again:
 
 
 def in_subspaces() -> Again:
-    def worst(record: Any) -> float:
-        off = [abs(row["mean"] - row["theory"]) / row["error"] for row in record["theorem"] if row["N"] < 100]
-        assert len(off) == 6
-        return max(off)
+    """Over the mean angle of the best of ten directions in 2, 3 and 10 dimensions, as the method's authority lists it."""
+    known = {2: 16.364, 3: 31.715, 10: 60.816}
 
-    found = {name: at(place, worst) for place, name in PLACES.items()}
-    return Again({name: (4 - off, 0) for name, off in found.items()}, list(found.values()))
+    def ratio(record: Any) -> float:
+        return float(np.mean([entry(record["theorem"], "mean", n=n, N=10) / angle for n, angle in known.items()]))
+
+    found = {name: at(place, ratio) for place, name in PLACES.items()}
+    return Again({name: (0.2 - np.abs(off - 1), 0) for name, off in found.items()}, list(found.values()))
 
 
 def downhill() -> Again:
@@ -144,12 +145,13 @@ def alike_in_few() -> Again:
 
 
 def gained(place: str, way: str) -> np.ndarray:
-    return at(place, lambda r: entry([{**row, "mean": row["gained"][0]["mean"]} for row in r["ways"] if row["gained"]], "mean", N=20, way=way))
+    return at(place, lambda r: entry([{**row, "mean": row["gained"][1]["mean"]} for row in r["ways"] if row["gained"]], "mean", N=20, way=way))
 
 
 def mixing() -> Again:
-    mixed = {place: gained(place, "mean of improvers") for place in TWO}
-    return Again({PLACES[place]: (10 - 100 * (mixed[place] / gained(place, "best") - 1), 0) for place in TWO}, list(mixed.values()))
+    mixed = {f"{way}, {PLACES[place]}": (gained(place, way), gained(place, "best"))
+             for place in TWO for way in ("mean of improvers", "weighted sum")}
+    return Again({name: (10 - 100 * (ours / best - 1), 0) for name, (ours, best) in mixed.items()}, [ours for ours, _ in mixed.values()])
 
 
 # --- trainings --------------------------------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ def never() -> Again:
 
 
 def mixing_trains() -> Again:
-    found = {way: tested(way) for way in ("mean of improvers", "weighted sum")}
+    found = {way: tested(way) for way in ("mean of improvers", "weighted sum if better", "weighted sum")}
     return Again({way: (0.5 - (mixed - tested("best")), 0) for way, mixed in found.items()}, list(found.values()))
 
 
@@ -210,8 +212,8 @@ def dropout() -> Again:
 
 
 def no_better() -> Again:
-    found = np.array([archetype(net, lambda n: n["judged"]["all"]["accuracy"]) for net in (ROBUST, WIDE, NARROW)])
-    return one(4 - np.ptp(found, 0), 0, *found)
+    flat, sharp = (archetype(net, lambda n: n["judged"]["known"]["accuracy"]) for net in (ROBUST, WIDE))
+    return one(0.5 - (flat - sharp), 0, flat, sharp)
 
 
 def lost(scale: str) -> Again:
@@ -237,22 +239,23 @@ def length() -> Again:
 
 def keeps() -> Again:
     def curve(net: Any, epoch: int) -> float:
-        return float((net["transfer"]["own"][epoch] if epoch else net)["curves"]["tensor-mean"]["accuracy"][12])
+        return float((net["transfer"]["own"][epoch] if epoch else net)["curves"]["tensor-mean"]["accuracy"][16])
 
     found = [archetype(WIDE, partial(curve, epoch=epoch)) for epoch in range(4)]
     return Again({f"epoch {epoch}": (10 - np.abs(found[epoch] - found[0]), 0) for epoch in (1, 2, 3)}, found[1:])
 
 
 def speed() -> Again:
-    def added(net: str, way: str) -> np.ndarray:
-        return archetype(net, lambda n: n["transfer"][way][1]["all"]["accuracy"] - n["transfer"][way][0]["all"]["accuracy"])
+    def added(net: str) -> np.ndarray:
+        return archetype(net, lambda n: n["transfer"]["alike"][1]["all"]["accuracy"] - n["transfer"]["alike"][0]["all"]["accuracy"])
 
-    found = {name: (added(ROBUST, way), added(WIDE, way)) for name, way in (("each in its own way", "own"), ("both alike", "alike"))}
-    return Again({name: (2 - (flat - sharp), 0) for name, (flat, sharp) in found.items()}, [flat for flat, _ in found.values()])
+    found = {net: added(net) for net in (ROBUST, WIDE, NARROW)}
+    return Again({f"{flat} over {sharp}": (2 - (found[flat] - found[sharp]), 0) for flat, sharp in pairwise(found)}, list(found.values()))
 
 
 def against_sgd() -> Again:
-    return one(2 - (tested("SGD") - tested("best")), 0, tested("best"))
+    ours = 100 * end("training", "best", 5)
+    return one(2 - (tested("SGD") - ours), 0, ours)
 
 
 def as_printed() -> Again:
@@ -268,7 +271,7 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Steps that come nearer to an optimum are as many as Fisher's geometric model says": partial(counted, "fisher"),
     "Where fitness is linear, a generation gains what the closed forms say": gains,
     "The mean of many steps points down the gradient as the closed form says, within a tenth": downhill,
-    "In 2, 3 and 10 random dimensions of the network, the best of 10 and 20 steps is as near to the gradient as on a linear loss": in_subspaces,
+    "In 2, 3 and 10 random dimensions of the network, the best of ten steps is as near to the gradient as on a linear loss, within a fifth": in_subspaces,
     f"{FALL}, where transfer starts (figure 1)": partial(fall, "transfer"),
     "Gradients of batches of four are 70 to 90 degrees apart there (figure 1)": four,
     "Greedy evolution trains: 800 generations bring accuracy to four times that of chance (figure 2)": learns,
@@ -277,7 +280,7 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Where transfer starts, most steps do harm (figure 4)": harm,
     "At the optimum none improves the loss: at most 2 % (figure 4)": none,
     "Improving steps are as far apart as random ones: the mean angle, within a tenth of a degree (figure 5)": look_random,
-    "So nothing is gained by mixing them: the mean of improvers gains at most a tenth more than the best": mixing,
+    "So nothing is gained by mixing them: a mixed step gains at most a tenth more than the best (figure 5)": mixing,
     "Mixing trains no better than the best of a generation, within half a point, at equal forward passes": mixing_trains,
     "Sizes hardly matter: another step or population leaves progress within a fifth of the base's (figure 7)": sizes,
     f"{FALL}, at the optimum": partial(fall, "optimum"),
@@ -285,9 +288,9 @@ ROWS: dict[str, Callable[[], Again]] = {
     "The share of steps that improve is what gradient and curvature say, within ten points": told,
     "Greedy evolution comes within two points of SGD, which has fewer forward passes": against_sgd,
     "As printed, every improvement taken at once, it trains better than by the best of a generation": as_printed,
-    "Progress grows with the population, from 4 tries to 20 and 40": populations,
+    "Progress grows with the population, from 4 tries to 20 and 40, at equal generations": populations,
     "Flat networks bear dropout: with half of the features dropped Robust Wide is ahead of Brittle Wide, and this of Brittle Narrow (figure 3)": dropout,
-    "They generalise no better: accuracies on all classes within four points (figure 3)": no_better,
+    "They generalise no better: on known classes Robust Wide is at most half a point ahead of Brittle Wide (figure 3)": no_better,
     f"{ORDER} (figures 8 and 13)": partial(lost, "tensor-mean"),
     "Dropout flattens: more of it leaves more accuracy at diameter 0.8 (figure 9)": partial(
         flatter, "dropout 0.5", "dropout 0.25", "base", "dropout 0"),
@@ -295,7 +298,7 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Smaller batches give flatter networks (figure 11)": partial(flatter, "batch 4", "base", "batch 128"),
     "Length of training matters less for flatness than size of batches (figure 12)": length,
     "Transfer leaves flatness as it was, within ten points (figure 14)": keeps,
-    "Flatness does not speed transfer: Robust Wide gains at most two points more in an epoch than Brittle Wide (figure 15)": speed,
+    "Flatness does not speed transfer: trained on alike, a flatter archetype gains at most two points more in an epoch than the next (figure 15)": speed,
     f"{ORDER}, in lengths of filters": partial(lost, "filter"),
 }
 CLAIMS = {claim.what: claim for claim in claims() if claim.section == "greedy"}

@@ -100,7 +100,7 @@ def test_trainings_by_generations_and_by_cost() -> None:
     assert line(loss, "best of 20") == pytest.approx(means([[row[2] for row in curve] for curve in curves]))
     assert line(accuracy, "best of 20") == pytest.approx(means([[100 * row[3] for row in curve] for curve in curves]))
     (drawn,) = [one for one in loss.lines if one.get_label() == "best of 20"]
-    assert list(drawn.get_xdata()) == pytest.approx([row[1] for row in curves[0]])
+    assert list(drawn.get_xdata()) == pytest.approx([row[1] / 1e6 for row in curves[0]])
 
 
 def test_flatness_and_its_factors() -> None:

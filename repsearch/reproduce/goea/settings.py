@@ -66,7 +66,9 @@ def greedy_setup(preset: Preset, variant: str, train: int | None) -> greedy.Setu
     within = FitConfig(FOREVER, images, 1.0, 0.0, budget=budget, keep="last")
     return greedy.Setup(sample, (
         _goea("best", within), _goea("first", within, accept="first"),
-        _mixed("mean of improvers", within, elitist=True), _mixed("weighted sum", within, elitist=False),
+        _mixed("mean of improvers", "mean of improvers", within, elitist=True),
+        _mixed("weighted sum", "weighted sum", within, elitist=False),
+        _mixed("weighted sum if better", "weighted sum", within, elitist=True),
         greedy.Cell("SGD", "Backprop", FitConfig(2 if smoke else 30, 32, 0.1, 0.0, keep="last")),
     ), every=2)
 
@@ -77,8 +79,8 @@ def _goea(
     return greedy.Cell(name, "GOEA", fit, {"population": population, "std": std, "accept": accept, "dropout": "off"})
 
 
-def _mixed(way: str, fit: FitConfig, elitist: bool) -> greedy.Cell:
-    return greedy.Cell(way, "Mixed", fit, {"way": way, "elitist": elitist, "population": POPULATION, "std": STD})
+def _mixed(name: str, way: str, fit: FitConfig, elitist: bool) -> greedy.Cell:
+    return greedy.Cell(name, "Mixed", fit, {"way": way, "elitist": elitist, "population": POPULATION, "std": STD})
 
 
 def _sample(preset: Preset, train: int) -> Sample:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from again import Again, each, one, together
 from again_checks import check_what_decides, check_what_is_printed
+from scipy import integrate, special, stats
 
 from repsearch.reproduce.claims import claims
 
@@ -66,23 +67,32 @@ def gets_there() -> Again:
 
 
 def in_subspaces() -> Again:
-    """Over the mean angle of the best of ten directions in 2, 3 and 10 dimensions, as the method's authority lists it."""
-    known = {2: 16.364, 3: 31.715, 10: 60.816}
+    """Over the mean angle of the best of ten directions, which is the integral of the chance that none is nearer."""
+    def beyond(angle: float, n: int) -> float:
+        below = special.betainc((n - 1) / 2, 0.5, np.sin(angle) ** 2) / 2
+        return float((1 - (below if angle < np.pi / 2 else 1 - below)) ** 10)
+
+    known = {n: np.degrees(integrate.quad(beyond, 0, np.pi, args=(n,), points=[np.pi / 2])[0]) for n in (2, 3, 10)}
+    assert known[2] == pytest.approx(180 / 11)
 
     def ratio(record: Any) -> float:
-        return float(np.mean([entry(record["theorem"], "mean", n=n, N=10) / angle for n, angle in known.items()]))
+        rows = {row["n"]: row for row in record["theorem"] if row["N"] == 10}
+        assert {n: row["theory"] for n, row in rows.items()} == pytest.approx(known, rel=1e-5)
+        return float(np.mean([row["mean"] / row["theory"] for row in rows.values()]))
 
     found = {name: at(place, ratio) for place, name in PLACES.items()}
     return Again({name: (0.2 - np.abs(off - 1), 0) for name, off in found.items()}, list(found.values()))
 
 
 def downhill() -> Again:
-    sizes = ((500, 200), (500, 2000), (9854, 10_000))
-    found = {f"{K:,} steps in {n:,} dimensions": (n, K, values(THEORY, lambda r, n=n, K=K: entry(r["means"], "mean", n=n, K=K)))
-             for n, K in sizes}
-    largest = 1.867475  # mean of the largest of 20 normal numbers
-    return Again({name: (0.1 - np.abs(cosine * np.sqrt(1 + (n - 1) / (K * largest**2)) - 1), 0) for name, (n, K, cosine) in found.items()},
-                 [cosine for *_, cosine in found.values()])
+    largest = integrate.quad(lambda x: 20 * x * stats.norm.pdf(x) * stats.norm.cdf(x) ** 19, -10, 10)[0]  # of 20 normal numbers
+    parts, shown = {}, []
+    for n, K in ((500, 200), (500, 2000), (9854, 10_000)):
+        cosine, theory = (values(THEORY, lambda r, key=key, n=n, K=K: entry(r["means"], key, n=n, K=K)) for key in ("mean", "theory"))
+        assert theory == pytest.approx(1 / np.sqrt(1 + (n - 1) / (K * largest**2)), rel=1e-5)
+        parts[f"{K:,} steps in {n:,} dimensions"] = (0.1 - np.abs(cosine / theory - 1), 0)
+        shown.append(cosine)
+    return Again(parts, shown)
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -162,7 +172,7 @@ def end(variant: str, cell: str, column: int, look: int = -1) -> np.ndarray:
     return values(f"goea-greedy-mnist-book-{variant}", lambda r: r["cells"][cell]["curve"][look][column])
 
 
-def tested(way: str) -> np.ndarray:
+def accuracy_of(way: str) -> np.ndarray:
     return 100 * end("ways", way, 5)
 
 
@@ -177,8 +187,8 @@ def never() -> Again:
 
 
 def mixing_trains() -> Again:
-    found = {way: tested(way) for way in ("mean of improvers", "weighted sum if better", "weighted sum")}
-    return Again({way: (0.5 - (mixed - tested("best")), 0) for way, mixed in found.items()}, list(found.values()))
+    found = {way: accuracy_of(way) for way in ("mean of improvers", "weighted sum if better", "weighted sum")}
+    return Again({way: (0.5 - (mixed - accuracy_of("best")), 0) for way, mixed in found.items()}, list(found.values()))
 
 
 def progress(cell: str) -> np.ndarray:
@@ -255,11 +265,11 @@ def speed() -> Again:
 
 def against_sgd() -> Again:
     ours = 100 * end("training", "best", 5)
-    return one(2 - (tested("SGD") - ours), 0, ours)
+    return one(2 - (accuracy_of("SGD") - ours), 0, ours)
 
 
 def as_printed() -> Again:
-    return one(tested("first") - tested("best"), 0.5, tested("first"))
+    return one(accuracy_of("first") - accuracy_of("best"), 0.5, accuracy_of("first"))
 
 
 FALL = "Larger batches point more alike: the median angle between their gradients falls from 4 images to 1,024"

@@ -70,13 +70,13 @@ def area(ax: Any) -> list[float]:
 def test_densities_of_angles_and_of_changes_have_an_area_of_one() -> None:
     record = read("steps-mnist-book-transfer")[0]
     above, below = figures.minibatches(transfer=record).axes
-    assert area(above) == area(below) == pytest.approx([1, 1, 1, 1])
+    assert area(above) == pytest.approx([1] * 4) and area(below) == pytest.approx([1] * 4)
     assert [patch.get_label() for patch in below.patches] == ["4", "32", "128", "1,024"]
     (row,) = [row for row in record["batches"] if (row["classes"], row["batch"]) == (10, 4)]
     edges = below.patches[0].get_data().edges
     assert (edges[0], edges[-1]) == pytest.approx((row["angle"]["low"], row["angle"]["high"]))
     loss, accuracy = figures.landscape(before=record, transfer=record).axes[::2]
-    assert area(loss) == area(accuracy) == pytest.approx([1])
+    assert area(loss) == pytest.approx([1]) and area(accuracy) == pytest.approx([1])
     edges = accuracy.patches[0].get_data().edges
     assert edges[0] == pytest.approx(100 * record["steps"]["accuracy"]["low"])
     assert f"{record['steps']['improving']:.0%} improve" in loss.get_title()

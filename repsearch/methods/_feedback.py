@@ -1,138 +1,140 @@
-"""Other ways back through a network's layers: what they are given to, and the exact backward pass with them."""
+"""Feedback networks of target propagation: what a stage G is, what it learns, and what that costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+import math
+from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_input
 
+from repsearch.airbench import kaiming_uniform_
 from repsearch.checks import InputError
-from repsearch.networks import undisturbed
+from repsearch.cost import multiply_adds
+from repsearch.method import backward
+from repsearch.methods._cut import Noise
+from repsearch.networks import Network, batch_statistics, check_network
 
-Layer = nn.Linear | nn.Conv2d
-Back = Callable[[Tensor], Tensor]
-"""The gradient of a layer's output to that of its input."""
-
-
-@dataclass(frozen=True)
-class Fed:
-    """A layer that passes gradients on.
-
-    Args:
-        layer: its weights are trained, and so are weights before it.
-        inputs: shape of its input (B, ...) for the images it was looked at with.
-    """
-
-    layer: Layer
-    inputs: torch.Size
+PASSES = {"plain": 1, "l-drl": 3, "fixed": 0}
+"""Forward passes through G that one step of each way to learn takes."""
+RATES = {"plain": 0.001, "l-drl": 0.02, "fixed": 0.0}
+"""Rates of these steps, if none is given."""
 
 
-def fed_layers(model: nn.Module, images: Tensor) -> dict[str, Fed]:
-    """The layers whose Jacobian feedback replaces, by name: linear layers and convolutions that are trained, and have
-    something trained before them.
+class Feedback:
+    """The way back through a network: G_l from layer l to layer l-1, for all layers but the first, and its training.
 
     Args:
-        model: stays as it is.
-        images: (B, ...), on the model's device.
+        kind: how it learns: "plain", "l-drl", or "fixed", not at all.
+        layers: examples of the search layers and the logits, (B, ...).
+        noise: standard deviation of the noise that it learns with.
+        rate, momentum: of its SGD.
+        seed: of its first weights and its noise.
 
     Raises:
-        InputError: other trained matrices than theirs, a layer that is not called just once, no layer to feed back by.
+        InputError: a layer that is neither a vector nor an image.
     """
-    layers = _trained_layers(model)
-    calls: dict[str, list[tuple[bool, torch.Size]]] = {name: [] for name in layers}
 
-    def note(name: str, input: Tensor) -> Tensor:
-        calls[name].append((input.requires_grad, input.shape))
-        return own_forward(layers[name], input)
+    def __init__(
+        self, kind: str, layers: list[Tensor], noise: float, rate: float | None, momentum: float, seed: int
+    ) -> None:
+        self.kind, self.noise, self.rate = kind, noise, RATES[kind] if rate is None else rate
+        device = layers[0].device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.stages = nn.ModuleList(
+                feedback_stage(below, above) for below, above in pairwise(layers)).to(device)
+        self.optimizer = torch.optim.SGD(self.stages.parameters(), self.rate, momentum)
+        self.draws = Noise(device, seed)
+        # Of one image, in multiply-adds.
+        self.costs = [sum(multiply_adds(Network(nn.Identity(), [stage], nn.Identity()), above[:1]))
+                      for stage, above in zip(self.stages, layers[1:], strict=True)]
 
-    with undisturbed(model), torch.enable_grad(), instead(layers, note):
-        model.eval()
-        model(images.clone())
-    for name, seen in calls.items():
-        if len(seen) != 1:
-            raise InputError(f"model: its layer {name!r} is called {len(seen)} times in a forward pass; expected once, "
-                             "as a module, for feedback to have one way through it")
-    found = {name: Fed(layers[name], seen[0][1]) for name, seen in calls.items() if seen[0][0]}
-    if not found:
-        raise InputError("model: no trained linear layer or convolution has something trained before it; expected one, "
-                         "for feedback to replace; use repsearch.methods.Backprop")
-    return found
+    def learn(self, network: nn.Module, layers: list[Tensor], steps: int) -> Tensor:
+        """Take so many steps on a batch's layers; the loss before the last of them."""
+        parts = check_network(network)
+        ways = list(zip([*list(parts.blocks)[1:], parts.head], self.stages, layers[:-1], layers[1:], strict=True))
+        loss = torch.zeros((), device=layers[0].device)
+        for _ in range(steps):
+            losses = []
+            for forward, back, below, above in ways:
+                noise = self.noise * self.draws.like(below)
+                with torch.no_grad(), batch_statistics(network):
+                    noisy = forward(below + noise)
+                if self.kind == "plain":
+                    losses.append(reconstruction(back, below + noise, noisy))
+                else:
+                    losses.append(local_difference(back, noise, noisy, above, self.noise * self.draws.like(above)))
+            loss = torch.stack(losses).sum()
+            self.optimizer.zero_grad()
+            backward(loss)
+            self.optimizer.step()
+        if not bool(loss.isfinite()):
+            raise InputError(f"feedback_rate={self.rate}: the feedback's loss became {loss.item()}; lower it")
+        return loss.detach()
 
+    def learning_cost(self, forward: list[int]) -> int:
+        """Multiply-adds of one step for one image: each stage once with noise, G forward and backward.
 
-def _trained_layers(model: nn.Module) -> dict[str, Layer]:
-    layers = {name: module for name, module in model.named_modules() if _plain(module) and module.weight.requires_grad}
-    if len({id(layer.weight) for layer in layers.values()}) < len(layers):
-        raise InputError("model: two of its layers share their weights; expected each to have its own")
-    theirs = {id(layer.weight) for layer in layers.values()}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and parameter.ndim > 1 and id(parameter) not in theirs:
-            raise InputError(f"model: {name!r} is a trained matrix {tuple(parameter.shape)} of something else than a "
-                             "plain nn.Linear or nn.Conv2d; feedback is defined for these; freeze it or replace it")
-    return layers
+        Args:
+            forward: multiply-adds of the network's stages but the first.
+        """
+        passes = PASSES[self.kind]
+        return sum(ahead + 3 * passes * back for ahead, back in zip(forward, self.costs, strict=True) if passes)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"stages": self.stages.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "noise": self.draws.state_dict()}
 
-def _plain(module: nn.Module) -> bool:
-    """A layer as torch has it, not a subclass of one, and with no other forward pass put in place."""
-    return type(module) in (nn.Linear, nn.Conv2d) and "forward" not in vars(module)
-
-
-@contextmanager
-def instead(layers: Mapping[str, Layer], forward: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
-    """While it lasts, forward(name, input) is called in the place of each layer's own forward pass."""
-    for name, layer in layers.items():
-        layer.forward = partial(forward, name)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for layer in layers.values():
-            del layer.forward
-
-
-def own_forward(layer: Layer, input: Tensor) -> Tensor:
-    """The layer's own forward pass, whatever was put in its place."""
-    output: Tensor = type(layer).forward(layer, input)  # type: ignore[arg-type]
-    return output
-
-
-def transposed(layer: Layer, feedback: Tensor, input: Tensor) -> tuple[Tensor, Back]:
-    """What a layer does with its input, if it had `feedback` for weights: the tensor whose gradient it knows, the input
-    or the input with the convolution's padding around it; and how it gets that gradient, with no forward pass."""
-    if isinstance(layer, nn.Linear):
-        return input, lambda gradient: gradient @ feedback.to(gradient.dtype)
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    padded = F.pad(input, layer._reversed_padding_repeated_twice, mode)
-
-    def back(gradient: Tensor) -> Tensor:
-        found: Tensor = conv2d_input(  # type: ignore[no-untyped-call]
-            padded_shape, feedback.to(gradient.dtype), gradient, layer.stride, 0, layer.dilation, layer.groups)
-        return found
-
-    padded_shape = padded.shape
-    return padded, back
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.stages.load_state_dict(state["stages"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.draws.load_state_dict(state["noise"])
 
 
-def way_back(output: Tensor, input: Tensor, back: Back) -> Tensor:
-    """`output`, changed in nothing but that its gradient reaches `input`, too, as back(gradient)."""
-    found: Tensor = _WayBack.apply(output, input, back)  # type: ignore[no-untyped-call]
-    return found
+def feedback_stage(below: Tensor, above: Tensor) -> nn.Module:
+    """A stage from what `above` is an example of to what `below` is one of, both (B, ...).
+
+    From a vector, one linear map; from an image to an image, an interpolation to its size and one 3x3 convolution.
+    """
+    learned: nn.Linear | nn.Conv2d
+    if above.ndim == 2:
+        learned = nn.Linear(above.shape[1], below[0].numel())
+        stage = nn.Sequential(learned, nn.Unflatten(1, tuple(below.shape[1:])))
+    elif above.ndim == below.ndim == 4:
+        learned = nn.Conv2d(above.shape[1], below.shape[1], 3, padding="same")
+        stage = nn.Sequential(nn.Upsample(tuple(below.shape[2:])), learned)
+    else:
+        raise InputError(f"model: no feedback is known from a layer of shape {tuple(above.shape[1:])} to one of "
+                         f"{tuple(below.shape[1:])}; expected vectors, or images (channels, height, width)")
+    kaiming_uniform_(learned.weight, math.sqrt(5))
+    assert learned.bias is not None
+    nn.init.zeros_(learned.bias)
+    return stage
 
 
-class _WayBack(torch.autograd.Function):
-    """Not a view of the output, so that an activation may change it in place."""
+def reconstruction(back: nn.Module, below: Tensor, above: Tensor) -> Tensor:
+    """|x - G(y)|^2 of a layer x and the next one y, as `_mean`."""
+    return _mean((back(above) - below).square(), above)
 
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, _input: Tensor, back: Back) -> Tensor:
-        ctx.back = back
-        ctx.mark_dirty(output)
-        return output
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        return gradients[0], ctx.back(gradients[0]), None
+def local_difference(back: nn.Module, noise: Tensor, noisy: Tensor, above: Tensor, above_noise: Tensor) -> Tensor:
+    """L-DRL: -2 xi^T [G(F(x + xi)) - G(y)] + |G(y + eta) - G(y)|^2, as `_mean`, over the mean square of xi, so that a
+    rate suits any noise. Its minimum is at a G whose Jacobian is F's transposed, times the ratio of the variances.
+
+    Args:
+        back: G.
+        noise, noisy: xi and F(x + xi).
+        above, above_noise: y = F(x) and eta.
+    """
+    clean = back(above)
+    away = -2 * noise * (back(noisy) - clean) + (back(above + above_noise) - clean).square()
+    return _mean(away, above) / noise.square().mean()
+
+
+def _mean(terms: Tensor, above: Tensor) -> Tensor:
+    """Summed over units, averaged over images; and over positions where a G shares its weights among them, so that a
+    rate suits layers of all sizes."""
+    positions = terms[0, 0].numel() if above.ndim == 4 else 1
+    return terms.sum() / (len(terms) * positions)

@@ -27,8 +27,8 @@ from repsearch.checks import InputError
 from repsearch.config import FitConfig
 from repsearch.data import Dataset
 from repsearch.method import Batch, Method, Step, autocast, backward
-from repsearch.methods._feedback import Fed, fed_layers, instead, own_forward, transposed, way_back
 from repsearch.methods._population import noise
+from repsearch.methods._way_back import Fed, fed_layers, instead, own_forward, transposed, way_back
 from repsearch.networks import device_of, undisturbed
 
 KINDS = ("random", "direct", "sign-symmetric", "kolen-pollack")

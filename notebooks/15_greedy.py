@@ -203,17 +203,18 @@ greedy_figures.landscape(**first)
 plt.show()
 
 # %% tags=["copyable"]
-rows = [[place, *(shown([100 * record["steps"][key] for record in records])
-                  for key in ("improving", "by_curvature", "worse"))]
+rows = [[greedy_figures.PLACES[place],
+         *(shown([100 * record["steps"][key] for record in records])
+           for key in ("improving", "by_curvature", "worse"))]
         for place, records in steps.items()]
 Markdown(markdown(["", "improve the loss, %", "formula, %",
                    "lower the accuracy, %"], rows))
 
 # %% [markdown]
-# Before training, fewer than half of the steps help: curvature costs something even there. Where transfer starts
-# nearly every step lowers the loss: the network is sure of a wrong digit for the two classes it has never been told of,
-# and any disturbance makes it less sure. At the optimum no step of this size helps, whichever way it points, and greedy
-# evolution stalls.
+# Before training about half of the steps help, and the formula says for which initial weights more do, and for which
+# fewer. Where transfer starts nearly every step lowers the loss: the network is sure of a wrong digit for the two classes
+# it has never been told of, and any disturbance makes it less sure. At the optimum no step of this size helps, whichever
+# way it points, and greedy evolution stalls.
 #
 # ## Is mixing useless?
 #
@@ -244,9 +245,9 @@ for place in ("before", "transfer"):
 Markdown(markdown(["", "step", "linear", "a tenth as long", "as long"], rows))
 
 # %% [markdown]
-# The sum of all steps gains most everywhere. The mean of improvers does where improving says something about a step, and
-# nothing where transfer starts and nearly all improve. In training, for equal forward passes, without a step unless it
-# is better, and for the sum also with every step:
+# The sum of all steps gains most everywhere. The mean of improvers is about level with the best step before training,
+# and behind it where transfer starts, where nearly all improve and improving says little. In training, for equal
+# forward passes, without a step unless it is better, and for the sum also with every step:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "Loss and accuracy on the training images, by forward passes: ways to make a step of a generation's 20 tries; mean and range over seeds."}, "image": {"alt": "Loss falls fastest by the weighted sum, then by every improvement at once; the best of 20 and the mean of improvers are last, and level."}}
 records = read_records("goea-greedy-mnist-book-ways-*")
@@ -299,8 +300,8 @@ greedy_figures.robust(
 plt.show()
 
 # %% [markdown]
-# Flat networks bear dropout, and generalise no better. But one of the three was trained with dropout, and has to bear
-# it. What makes a network flat? One factor at a time:
+# Flat networks bear dropout; whether they generalise any better, three seeds cannot tell. But one of the three was
+# trained with dropout, and has to bear it. What makes a network flat? One factor at a time:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "The same curves of networks that differ in one factor from a base; mean and range over seeds. The paper's figures 9 to 12."}, "image": {"alt": "Four panels, by dropout, size, batch and epochs. Size spreads the curves most."}}
 from repsearch.reproduce.flat_claims import FACTORS
@@ -315,7 +316,7 @@ plt.show()
 
 # %% [markdown]
 # Size flattens most by far. Dropout does up to a point: with half of all features dropped, a network of this size is
-# worse to begin with. Small batches flatten a little, and the length of training hardly matters.
+# worse to begin with. What size of batches and length of training do is no more than seeds differ by.
 #
 # ## Does flatness help to learn anew?
 #
@@ -431,4 +432,4 @@ for std in (0.01, 0.03, 0.1):
           f"after 100 {history.loss[-1]:.2f}")
 
 # %% [markdown]
-# Long steps are fast at first and stall first; short ones go on.
+# Long steps stall, for curvature costs them more than they gain; short ones go on, slowly.

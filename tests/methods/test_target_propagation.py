@@ -239,8 +239,7 @@ def test_the_cost_in_closed_form(digits: rs.Dataset) -> None:
 
 @pytest.mark.parametrize("method", [TargetPropagation, DifferenceTargetPropagation, lambda: DifferenceTargetPropagation("fixed")])
 def test_a_resumed_training_ends_as_an_undisturbed_one(method: Any, digits: rs.Dataset, tmp_path: Path) -> None:
-    config, small = rs.FitConfig(epochs=4, batch=50, learning_rate=0.01), replace(digits, train=digits.train[:100])
-    whole, halves = tanh(), tanh()
+    config, small, whole, halves = rs.FitConfig(epochs=4, batch=50, learning_rate=0.01), replace(digits, train=digits.train[:100]), tanh(), tanh()
     undisturbed = rs.fit(whole, small, method(), config, progress=False)
     with pytest.raises(StopHereError):
         rs.fit(tanh(), small, method(), config, checkpoint=tmp_path / "c", progress=False, watch=stop)
@@ -251,15 +250,15 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(method: Any, digits: rs.D
         rs.fit(tanh(), small, DifferenceTargetPropagation(beta=0.4), config, checkpoint=tmp_path / "c", progress=False)
 
 
-@pytest.mark.parametrize(("method", "rate", "epochs", "build"), [
-    (DifferenceTargetPropagation(steps=2), 0.1, 3, tanh), (DifferenceTargetPropagation("plain", steps=2), 0.1, 4, tanh),
-    (DifferenceTargetPropagation("fixed"), 0.1, 4, tanh), (TargetPropagation(), 0.015, 4, tanh),
-    (DifferenceTargetPropagation(steps=1), 0.1, 2, conv),
+@pytest.mark.parametrize(("method", "rate", "epochs", "batch", "build"), [
+    (DifferenceTargetPropagation(steps=2), 0.1, 3, 25, tanh), (DifferenceTargetPropagation("plain", steps=2), 0.1, 4, 25, tanh),
+    (DifferenceTargetPropagation("fixed"), 0.1, 4, 25, tanh), (TargetPropagation(), 0.015, 4, 25, tanh),
+    (DifferenceTargetPropagation(beta=1.0, steps=1), 0.1, 1, 16, conv),
 ])
-def test_it_learns_digits(method: TargetPropagation, rate: float, epochs: int, build: Any, digits: rs.Dataset) -> None:
+def test_it_learns_digits(method: TargetPropagation, rate: float, epochs: int, batch: int, build: Any, digits: rs.Dataset) -> None:
     """Better than a body that stays as it is, with the same steps of the head, which are back-propagation's times beta."""
     net, frozen = build(digits), build(digits)
-    config = rs.FitConfig(epochs=epochs, batch=25, learning_rate=rate)
+    config = rs.FitConfig(epochs=epochs, batch=batch, learning_rate=rate)
     rs.fit(net, digits, method, config, progress=False)
     frozen.requires_grad_(False)
     (frozen.head if build is conv else frozen[-1]).requires_grad_(True)

@@ -366,7 +366,8 @@ plt.show()
 # - *Figures 8 and 13* are one plot.
 #
 # Here 1,000 images judge a step, where the paper has 60,000, and 8,000 train a network by SGD, in batches that are the
-# same in every epoch, at rates chosen on validation images for each size of a batch (`reproduce goea-rates`).
+# same in every epoch. Each size of a batch has a rate of its own, the best of a few on validation images or within two
+# images of it (`reproduce goea-rates`).
 #
 # ## What came out
 

@@ -105,7 +105,7 @@ Markdown(markdown(["", "test accuracy, %", "forward passes of an image"], rows))
 
 # %% [markdown]
 # SGD takes a small share of the passes, and is far ahead, also of the end of the training above. The rows between are
-# about what to do with a generation's steps, and come [below](#is-mixing-useless).
+# about what to do with a generation's steps, of which more below.
 #
 # ## Does the best step become the gradient?
 #

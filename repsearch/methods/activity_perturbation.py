@@ -7,7 +7,7 @@
 Source: Widrow, Lehr 1990 (Madaline rule III); Werfel, Xie, Seung 2005 (node perturbation, and its variance); Ren et al.
 2023 (of activities, with local losses). This is what the loop of search and learning becomes in the limit: in every
 step one generation of mutants of the network's own activations, each judged by the rest of the network; their mean,
-weighed by fitness, is a target T = h - eta g, and regression to it, 1/2 |h - T|^2, has eta times the gradient of
+weighed by fitness, is a target T = h - eta g, and regression to it, 1/2 sum (h - T)^2, has eta times the gradient of
 <g, h>.
 
 Cost an image, in F: 3 for a forward pass and the blocks' backward passes; for each draw and each layer a pass through

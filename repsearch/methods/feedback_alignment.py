@@ -38,7 +38,7 @@ class FeedbackAlignment(Method):
     """Training with labels, and other weights on the way back. Logits, loss and the last layer's gradient are those of
     back-propagation.
 
-    `feedback` holds B by the layer's name: of the shape of its weights; for "direct" (classes, *its input). It is that
+    `feedback` holds B by the layer's name: of the shape of its weights; for "direct" classes x its input. It is that
     of the last step: what "kolen-pollack" adds to it, the change that `fit` made to the weights with whatever momentum,
     comes with the next one. "kolen-pollack" lets the layers' own weights decay as B does, before `fit`'s step.
 

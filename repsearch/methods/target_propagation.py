@@ -3,7 +3,7 @@
     h_l = F_l(h_{l-1}),  t_L = h_L - beta dL/dh_L,  L the sum of the batch's cross-entropies
     TP:  t_{l-1} = G_l(t_l)
     DTP: t_{l-1} = h_{l-1} + G_l(t_l) - G_l(h_l)
-    loss = sum_l 1/2 |h_l - t_l|^2, a mean over the batch; target and input of a stage are constants
+    loss = 1/2 sum_l sum (h_l - t_l)^2, a mean over the batch; target and input of a stage are constants
 
 Source: Bengio 2014; Lee, Zhang, Fischer, Bengio 2015 (the difference); Ernoult et al. 2022 ("l-drl"); Shibuya et al.
 2023 ("fixed"). Cost an image, in F: 3 for a forward pass and the stages' backward passes; for targets a pass through
@@ -44,9 +44,9 @@ class TargetPropagation(Method):
     convolution. In `history.parts`, each stage's loss by name, the cross-entropy, and the feedback's loss.
 
     Args:
-        feedback: what G learns: "plain", |(x + xi) - G(F(x + xi))|^2, to invert; "l-drl", the local difference
-            reconstruction loss -2 xi^T [G(F(x + xi)) - G(F(x))] + |G(y + eta) - G(y)|^2, y = F(x), whose minimum has
-            F's transposed Jacobian; "fixed", nothing: it stays as it was drawn.
+        feedback: what G learns: "plain", sum (x + xi - G(F(x + xi)))^2, to invert; "l-drl", the local difference
+            reconstruction loss -2 xi^T [G(F(x + xi)) - G(F(x))] + sum (G(y + eta) - G(y))^2, y = F(x), whose minimum
+            has F's transposed Jacobian; "fixed", nothing: it stays as it was drawn.
         beta: how far the output's target is down the gradient; the head's gradient is so many times
             back-propagation's.
         noise: standard deviation of xi and eta.

@@ -12,7 +12,7 @@
 # # Greedy evolution, in the light of SGD
 #
 # **What you will see.** The simplest search there is, a random step that is kept if it helps, on a network of ten
-# thousand weights. A paper holds it beside SGD: do its steps become gradients, are its minima flat, and do flat ones
+# thousand weights. A paper holds it beside SGD: do its steps become gradients, which minima are flat, and do flat ones
 # transfer better? Each of its figures is made again here, with a verdict.
 #
 # **Before you start.** [Evolution strategies](14_strategies), which *mix* what greedy evolution chooses from. **Takes**
@@ -115,7 +115,8 @@ Markdown(markdown(["", "test accuracy, %", "forward passes of an image"], rows))
 #
 # $$ p(\alpha, n) = \tfrac12\, I_{\sin^2\alpha}\!\left(\tfrac{n-1}{2}, \tfrac12\right), \quad \alpha \le 90°, $$
 #
-# the share of a sphere under a cap, where $I$ is the regularised incomplete beta function:
+# the share of a sphere under a cap, where $I$ is the regularised incomplete beta function; beyond the right angle it is
+# $1 - p(\pi - \alpha, n)$:
 
 # %% tags=["copyable"]
 def cap(degrees, n):
@@ -143,7 +144,7 @@ plt.show()
 # python -m repsearch reproduce goea-theory goea-steps
 # ```
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "The angle between the gradient and the best of N random steps: the integral as lines, steps on a linear fitness as dots, steps of the network within random subspaces of 2, 3 and 10 dimensions, before training, as crosses."}, "image": {"alt": "Lines that fall with N: steeply in two and three dimensions, hardly in a hundred, and not to be seen in 9,854."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "The angle between the gradient and the best of N random steps: the integral as lines, steps on a linear fitness as dots, steps of the network within random subspaces of 2, 3 and 10 dimensions, before training, as crosses."}, "image": {"alt": "Lines that fall with N: steeply in two and three dimensions, hardly in a hundred, and barely in 9,854."}}
 greedy_figures.nearest(theory, steps["before"])
 plt.show()
 
@@ -173,26 +174,27 @@ Markdown(markdown(["weights", "steps, each the best of 20", "cosine, formula",
 # SGD does not follow *the* gradient either, but that of a few images. The paper draws how far such gradients are apart,
 # at frozen weights, after a training on eight of the ten digits, with the images of all ten:
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Gradients of minibatches at frozen weights: their lengths (top) and the angles between any two (bottom), where transfer starts and at the optimum of ten classes; the first seed. The paper's figure 1 is the left half."}, "image": {"alt": "Left: angles gather at smaller values as batches grow. Right: they stay near 90 degrees."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Gradients of minibatches at frozen weights: their lengths (top) and the angles between any two (bottom), where transfer starts and at the optimum of ten classes; the first seed. The paper's figure 1 is the left half."}, "image": {"alt": "Left: angles gather at smaller values as batches grow. Right: they stay near 90 degrees, but for the largest batches."}}
 greedy_figures.minibatches(transfer=first["transfer"],
                            optimum=first["optimum"])
 plt.show()
 
 # %% [markdown]
-# Where transfer starts the labels of two classes are new, and their common gradient is large: large batches agree on
+# *Where transfer starts*, after eight digits and before all ten, the labels of two classes are new, and their common
+# gradient is large: large batches agree on
 # it. At the optimum little of a common gradient is left, and only the largest batches agree on that.
 #
 # Gradients of batches of four look as far apart as random directions. The paper concludes that a few random steps serve
 # as well. But only their middle is at a right angle: these angles spread by tens of degrees, those of random directions
 # in 9,854 dimensions by half a degree. A batch's gradient has a component along the full gradient that a random step
-# has not, as the cap has shown.
+# has not.
 #
 # ## How many steps help
 #
 # Fisher's model of evolution asks how many random steps improve at all. On the sphere $F = -\frac12\lVert\theta
-# \rVert^2$, at a distance $R$ from the optimum, a step of standard deviation $s$ does with a probability near
-# $\Phi(-s n / 2R)$: half of the smallest, and fewer the larger they are and the nearer the optimum is. Where a loss of
-# many weights is close to a quadratic, with gradient $g$ and Hessian $H$,
+# \rVert^2$, at a distance $R$ from the optimum, a step of standard deviation $s$ improves with a probability near
+# $\Phi(-s n / 2R)$, where $\Phi$ is the normal distribution's: half of the tiniest steps, fewer of longer ones or near
+# the optimum. Where a loss of many weights is close to a quadratic, with gradient $g$ and Hessian $H$,
 #
 # $$ P \approx \Phi(-a / b), \quad a = \tfrac12 s \operatorname{tr} H, $$
 #
@@ -211,10 +213,10 @@ Markdown(markdown(["", "improve the loss, %", "formula, %",
                    "lower the accuracy, %"], rows))
 
 # %% [markdown]
-# Before training about half of the steps help, and the formula says for which initial weights more do, and for which
-# fewer. Where transfer starts nearly every step lowers the loss: the network is sure of a wrong digit for the two classes
-# it has never been told of, and any disturbance makes it less sure. At the optimum no step of this size helps, whichever
-# way it points, and greedy evolution stalls.
+# Before training about half of the steps help; initial weights differ in that, and the formula follows on average.
+# Where transfer starts nearly every step lowers the loss: the network is sure of a wrong digit for the two classes it
+# has never been told of, and any disturbance makes it less sure. At the optimum no random step of this size helped, and
+# greedy evolution stalls.
 #
 # ## Is mixing useless?
 #
@@ -222,14 +224,15 @@ Markdown(markdown(["", "improve the loss, %", "formula, %",
 # them. In high dimensions they *must* look alike: angles spread by $57°/\sqrt n$ around the right angle, and for two
 # steps to be downhill moves their mean by $36.5°/n$. In ten dimensions of the same network there is something to see:
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Angles between steps that improve the loss, and between random ones: of all weights (top; the paper's figure 5), and within a random subspace of ten dimensions (bottom); the first seed, with p of a Kolmogorov-Smirnov test; above, where pairs share steps, it takes them for independent."}, "image": {"alt": "Top: two histograms that cannot be told apart. Bottom: that of improving steps lies to the left of that of random ones."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Angles between steps that improve the loss, and between random ones: of all weights (top; the paper's figure 5), and within a random subspace of ten dimensions (bottom); the first seed, with p of a Kolmogorov-Smirnov test, which in the top row ignores that pairs share steps."}, "image": {"alt": "Top: two histograms that cannot be told apart. Bottom: that of improving steps lies to the left of that of random ones."}}
 greedy_figures.pairs(before=first["before"], transfer=first["transfer"])
 plt.show()
 
 # %% [markdown]
 # And mixing gains much. Where the loss is linear, a unit step along one improver, the best, the mean of all improvers,
 # or the sum of all steps weighted by what they gain, is worth $\sqrt{2/\pi}$, $m_N$, $\sqrt{N/\pi}$ and $\sqrt N$
-# times $\lVert g\rVert / \sqrt n$. On the network, by steps as long as a random one and a tenth as long, of 20 tries:
+# times $\lVert g\rVert / \sqrt n$. In these units, on the network, by steps as long as a random one and a tenth as
+# long, of 20 tries:
 
 # %% tags=["copyable"]
 rows = []
@@ -245,9 +248,9 @@ for place in ("before", "transfer"):
 Markdown(markdown(["", "step", "linear", "a tenth as long", "as long"], rows))
 
 # %% [markdown]
-# The sum of all steps gains most everywhere. The mean of improvers is about level with the best step before training,
-# and behind it where transfer starts, where nearly all improve and improving says little. In training, for equal
-# forward passes, without a step unless it is better, and for the sum also with every step:
+# The sum of all steps gains most everywhere. The mean of improvers is ahead of the best step before training, less so
+# for long steps, and behind where transfer starts, where nearly all improve and improving says little. In training, for
+# equal forward passes, a mixed step is taken only if it is better; the sum is also run taking every step:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "Loss and accuracy on the training images, by forward passes: ways to make a step of a generation's 20 tries; mean and range over seeds."}, "image": {"alt": "Loss falls fastest by the weighted sum, then by every improvement at once; the best of 20 and the mean of improvers are last, and level."}}
 records = read_records("goea-greedy-mnist-book-ways-*")
@@ -266,15 +269,15 @@ plt.show()
 # Do the sizes matter? From weights at which greedy evolution has learned three of five images, the same for all, with
 # other steps and populations:
 
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Steps eight times as long and as short, populations of 40 and 4, at equal generations; mean and range over seeds. The paper's figure 7."}, "image": {"alt": "Loss and accuracy of five trainings over forty generations."}}
+# %% tags=["copyable"] mystnb={"figure": {"caption": "Steps eight times longer or shorter, populations of 40 and 4, at equal generations; mean and range over seeds. The paper's figure 7."}, "image": {"alt": "Loss and accuracy of five trainings over forty generations."}}
 records = read_records("goea-greedy-mnist-book-sizes-*")
 names = {name: name for name in records[0]["cells"]}
 greedy_figures.trainings(records, names)
 plt.show()
 
 # %% [markdown]
-# They do. Steps eight times as long never help here, and a population of four loses much of the progress. More tries
-# gain a little more, at twice the price.
+# They do. Steps eight times as long never help here, short ones halve the progress, and a population of
+# four does worse. More tries make no clear difference, at twice the price.
 #
 # ## Flat, and robust
 #
@@ -315,7 +318,7 @@ greedy_figures.factors(records, panels)
 plt.show()
 
 # %% [markdown]
-# Size flattens most by far. Dropout does up to a point: with half of all features dropped, a network of this size is
+# Size flattens most by far. Dropout may, up to a point: with half of all features dropped, a network of this size is
 # worse to begin with. What size of batches and length of training do is no more than seeds differ by.
 #
 # ## Does flatness help to learn anew?
@@ -347,8 +350,8 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# In its own way Robust Wide is ahead at once, with its many more steps. Trained alike, the three still come in the
-# order of their flatness; it is also the order of their accuracy on the eight digits, and three networks cannot tell
+# Robust Wide is ahead at once, in its own way with its many more steps, and without them. The three come in the order of
+# their flatness; it is also the order of their accuracy on the eight digits, and three networks cannot tell
 # the two apart. Brittle Wide becomes no less flat as it learns the new digits.
 #
 # ## Where text, code and plots differ
@@ -363,7 +366,6 @@ plt.show()
 #   takes the mean $\lvert w\rvert$ of a tensor. Lengths of filters are on the [page of claims](../book/claims.md).
 # - *Accuracy.* With two digits hidden a fifth of all images must be wrong. Some curves of the paper begin above that,
 #   and must be of known digits, as all curves here are.
-# - *Figures 8 and 13* are one plot.
 #
 # Here 1,000 images judge a step, where the paper has 60,000, and 8,000 train a network by SGD, in batches that are the
 # same in every epoch. Each size of a batch has a rate of its own, the best of a few on validation images or within two
@@ -381,7 +383,8 @@ Markdown(table(("greedy",), where=lambda claim: not claim.ours))
 
 # %% [markdown]
 # **Summary.** Greedy evolution works because many small steps help and because they add up; not because any of them is
-# near the gradient, which in many dimensions none is. For the same reason mixing steps beats choosing one.
+# near the gradient, which in many dimensions none is. For the same reason all steps of a generation, weighted by what
+# they gain, beat the best of them.
 #
 # ## Questions
 #
@@ -395,17 +398,17 @@ Markdown(table(("greedy",), where=lambda claim: not claim.ours))
 # </details>
 #
 # <details><summary>Where transfer starts nearly all steps improve the loss. Why does the mean of the improving ones gain
-# nothing there?</summary>
+# less than the best of them there?</summary>
 #
-# Nearly all improve, so that the mean is over nearly all steps: noise, whose mean points nowhere. How *much* each
-# improves still says something, which the weighted sum uses.
+# It is a mean over nearly all steps, and so nearly a random one; a long one still helps, as any does there. How *much*
+# each improves says more, which the weighted sum uses.
 #
 # </details>
 #
 # <details><summary>Why does greedy evolution stall near an optimum while SGD goes on?</summary>
 #
 # Its steps keep their length. Once $s \operatorname{tr} H$ exceeds a few times $\lVert g \rVert$, what curvature
-# costs is more than any direction gains. Shorter steps would help again, as SGD's own do when gradient and rate fall.
+# costs is more than random directions gain. Shorter steps would help again, as SGD's own do when gradient and rate fall.
 #
 # </details>
 #
@@ -436,4 +439,5 @@ for std in (0.01, 0.03, 0.1):
           f"after 100 {history.loss[-1]:.2f}")
 
 # %% [markdown]
-# Long steps stall, for curvature costs them more than they gain; short ones go on, slowly.
+# The middle length is best. Long steps are ahead of short ones at first and behind them later, when curvature costs them
+# more than they gain.

@@ -39,6 +39,7 @@ from torch import nn
 import repsearch as rs
 from repsearch.reproduce import greedy_figures
 from repsearch.reproduce.records import read_records
+from repsearch.reproduce.seeds import shown
 from repsearch.reproduce.tables import markdown
 
 seed = 0
@@ -92,7 +93,6 @@ plt.show()
 
 # %% tags=["copyable"]
 from repsearch.reproduce.greedy_claims import trained
-from repsearch.reproduce.seeds import shown
 
 ways = {"best": "best of 20", "first": "every improvement at once",
         "mean of improvers": "mean of all that improve, if better",

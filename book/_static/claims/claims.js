@@ -108,7 +108,7 @@
   const sections = [...document.querySelectorAll("section")]
     .filter((section) => section.querySelector(":scope > h2"))
     .map((section) => ({ section, claims: [...section.querySelectorAll("table")].flatMap((table) =>
-      claimsOf(table, section.id.startsWith("evolution") ? "notes" : "paper")) }))
+      claimsOf(table, section.id.includes("evolution") ? "notes" : "paper")) }))
     .filter(({ claims }) => claims.length);
   const all = sections.flatMap(({ claims }) => claims);
   const parts = Object.fromEntries(sections.map(({ section }) => {

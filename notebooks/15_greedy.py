@@ -12,8 +12,8 @@
 # # Greedy evolution, in the light of SGD
 #
 # **What you will see.** The simplest search there is, a random step that is kept if it helps, on a network of ten
-# thousand weights. A paper holds it beside SGD: do its steps become gradients, which minima are flat, and do flat ones
-# transfer better? Each of its figures is made again here, with a verdict.
+# thousand weights. A paper holds it beside SGD: do its steps become gradients, and is one as good as a mix of many?
+# Each of its figures is made again, with a verdict, here and in [the next chapter](16_flat).
 #
 # **Before you start.** [Evolution strategies](14_strategies), which *mix* what greedy evolution chooses from. **Takes**
 # half a minute on two CPU cores.
@@ -169,26 +169,6 @@ Markdown(markdown(["weights", "steps, each the best of 20", "cosine, formula",
                    "measured"], rows))
 
 # %% [markdown]
-# ## Minibatches are noisy, too
-#
-# SGD does not follow *the* gradient either, but that of a few images. The paper draws how far such gradients are apart,
-# at frozen weights, after a training on eight of the ten digits, with the images of all ten:
-
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Gradients of minibatches at frozen weights: their lengths (top) and the angles between any two (bottom), where transfer starts and at the optimum of ten classes; the first seed. The paper's figure 1 is the left half."}, "image": {"alt": "Left: angles gather at smaller values as batches grow. Right: they stay near 90 degrees, but for the largest batches."}}
-greedy_figures.minibatches(transfer=first["transfer"],
-                           optimum=first["optimum"])
-plt.show()
-
-# %% [markdown]
-# *Where transfer starts*, after eight digits and before all ten, the labels of two classes are new, and their common
-# gradient is large: large batches agree on
-# it. At the optimum little of a common gradient is left, and only the largest batches agree on that.
-#
-# Gradients of batches of four look as far apart as random directions. The paper concludes that a few random steps serve
-# as well. But only their middle is at a right angle: these angles spread by tens of degrees, those of random directions
-# in 9,854 dimensions by half a degree. A batch's gradient has a component along the full gradient that a random step
-# has not.
-#
 # ## How many steps help
 #
 # Fisher's model of evolution asks how many random steps improve at all. On the sphere $F = -\frac12\lVert\theta
@@ -198,7 +178,10 @@ plt.show()
 #
 # $$ P \approx \Phi(-a / b), \quad a = \tfrac12 s \operatorname{tr} H, $$
 #
-# $$ b^2 = \lVert g\rVert^2 + \tfrac12 s^2 \operatorname{tr} H^2 \; : $$
+# $$ b^2 = \lVert g\rVert^2 + \tfrac12 s^2 \operatorname{tr} H^2. $$
+#
+# Three places are looked at: before training; *where transfer starts*, after a training on eight of the ten digits,
+# judged on all ten; and at the optimum, after one on all:
 
 # %% tags=["copyable"] mystnb={"figure": {"caption": "What random steps of standard deviation 0.01 change: the loss (top) and the accuracy (bottom), before training, where transfer starts, and at the optimum; the first seed. The paper's figure 4."}, "image": {"alt": "Before training the changes of the loss are around zero; where transfer starts most are below; at the optimum all are above."}}
 greedy_figures.landscape(**first)
@@ -279,81 +262,6 @@ plt.show()
 # They do. Steps eight times as long never help here, short ones halve the progress, and a population of
 # four does worse. More tries make no clear difference, at twice the price.
 #
-# ## Flat, and robust
-#
-# A minimum is *flat* if the network still works when its weights are moved. Below, Gaussian noise is added to them; in
-# each tensor its deviation is the mean $\lvert w \rvert$ there, times a *diameter*. The paper trains three archetypes
-# by SGD, with two of ten digits hidden: **Robust Wide** (many weights, dropout, batches of four), **Brittle Wide** (as
-# many weights, no dropout, batches of 128), and **Brittle Narrow** (like it, with few weights).
-#
-# ```
-# python -m repsearch reproduce goea-transfer goea-flatness
-# ```
-
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy on the eight known digits, by how far the weights are moved; mean and range over seeds. The paper's figures 8 and 13."}, "image": {"alt": "Three falling curves: Robust Wide stays up longest, then Brittle Wide, then Brittle Narrow."}}
-records = read_records("goea-transfer-mnist-book-archetypes-*")
-names = ("Robust Wide", "Brittle Wide", "Brittle Narrow")
-greedy_figures.flatness(records, {name: name for name in names})
-plt.show()
-
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy and loss as they are, on all classes, and on known classes while features are dropped; mean and range over seeds. The paper's figure 3."}, "image": {"alt": "As more features are dropped, Robust Wide stays up and the brittle networks fall."}}
-records = read_records("goea-transfer-mnist-book-archetypes-*")
-greedy_figures.robust(
-    records, ("Robust Wide", "Brittle Wide", "Brittle Narrow"))
-plt.show()
-
-# %% [markdown]
-# Flat networks bear dropout; whether they generalise any better, three seeds cannot tell. But one of the three was
-# trained with dropout, and has to bear it. What makes a network flat? One factor at a time:
-
-# %% tags=["copyable"] mystnb={"figure": {"caption": "The same curves of networks that differ in one factor from a base; mean and range over seeds. The paper's figures 9 to 12."}, "image": {"alt": "Four panels, by dropout, size, batch and epochs. Size spreads the curves most."}}
-from repsearch.reproduce.flat_claims import FACTORS
-
-base = {"dropout": "0.1", "size": "1", "batch": "32", "epochs": "8"}
-panels = {factor: {net: net.removeprefix(f"{factor} ")
-                   if net != "base" else base[factor] for net in nets}
-          for factor, nets in FACTORS.items()}
-records = read_records("goea-flatness-mnist-book-series-*")
-greedy_figures.factors(records, panels)
-plt.show()
-
-# %% [markdown]
-# Size flattens most by far. Dropout may, up to a point: with half of all features dropped, a network of this size is
-# worse to begin with. What size of batches and length of training do is no more than seeds differ by.
-#
-# ## Does flatness help to learn anew?
-#
-# Now the two hidden digits are shown, and each archetype is trained on, in its own way as the paper has it: batches of
-# four for one, of 128 for the others, so that the one takes many more steps. On the right all are trained on alike:
-
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Accuracy on all ten digits by epochs of transfer, each archetype in its own way, and all alike; mean and range over seeds. The paper's figure 15 is the left half."}, "image": {"alt": "Left: Robust Wide jumps ahead in the first epoch. Right: the curves are closer."}}
-records = read_records("goea-transfer-mnist-book-archetypes-*")
-greedy_figures.revealed(
-    records, ("Robust Wide", "Brittle Wide", "Brittle Narrow"))
-plt.show()
-
-# %% tags=["copyable"] mystnb={"figure": {"caption": "Brittle Wide, moved, before transfer and after each epoch of it; mean and range over seeds. The paper's figure 14."}, "image": {"alt": "Curves of accuracy against diameter for four epochs."}}
-from repsearch.reproduce.drawing import ranged_line
-from repsearch.reproduce.flat_claims import diameters
-
-records = read_records("goea-transfer-mnist-book-archetypes-*")
-fig, ax = plt.subplots(figsize=(6.4, 2.8), constrained_layout=True)
-for epoch in range(4):
-    nets = [record["nets"]["Brittle Wide"] for record in records]
-    curves = [(net["transfer"]["own"][epoch] if epoch else net)["curves"]
-              for net in nets]
-    ranged_line(ax, [100 * np.array(curve["tensor-mean"]["accuracy"])
-                     for curve in curves], f"C{epoch}", f"epoch {epoch}",
-                xs=diameters(records[0]))
-ax.set(xlabel="diameter", ylabel="accuracy on eight digits, %")
-ax.legend(frameon=False)
-plt.show()
-
-# %% [markdown]
-# Robust Wide is ahead at once, in its own way with its many more steps, and without them. The three come in the order of
-# their flatness; it is also the order of their accuracy on the eight digits, and three networks cannot tell
-# the two apart. Brittle Wide becomes no less flat as it learns the new digits.
-#
 # ## Where text, code and plots differ
 #
 # - *The algorithm.* As printed, every try that improves is taken at once. The code takes the best of a generation, and
@@ -362,14 +270,8 @@ plt.show()
 #   are then divided by a wrong number. Here only weights are moved.
 # - *Sizes.* The text's hidden layer has 12 units, which make 7,370 weights; the code's has 24, which make the 9,854.
 # - *Dropout.* It is active while the code judges steps, so that a lucky mask is kept. Here it is off.
-# - *Flatness.* The text measures in deviations of activations, and calls that the same as lengths of filters; the code
-#   takes the mean $\lvert w\rvert$ of a tensor. Lengths of filters are on the [page of claims](../book/claims.md).
-# - *Accuracy.* With two digits hidden a fifth of all images must be wrong. Some curves of the paper begin above that,
-#   and must be of known digits, as all curves here are.
 #
-# Here 1,000 images judge a step, where the paper has 60,000, and 8,000 train a network by SGD, in batches that are the
-# same in every epoch. Each size of a batch has a rate of its own, the best of a few on validation images or within two
-# images of it (`reproduce goea-rates`).
+# Here 1,000 images judge a step, where the paper has 60,000.
 #
 # ## What came out
 #
@@ -379,7 +281,9 @@ plt.show()
 # %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table
 
-Markdown(table(("greedy",), where=lambda claim: not claim.ours))
+later = ("goea-transfer", "goea-flatness")  # and figure 1: the next chapter
+Markdown(table(("greedy",), where=lambda claim: not (
+    claim.ours or claim.experiment in later or "(figure 1)" in claim.what)))
 
 # %% [markdown]
 # **Summary.** Greedy evolution works because many small steps help and because they add up; not because any of them is

@@ -24,7 +24,7 @@ from repsearch.cli.main import main
     (("learn", "--sgd"), "--sgd: since 0.2 the SGD baseline is python -m repsearch fit --method Backprop"),
     (("fit", "--epochs", "0"), "epochs=0"),
     (("fit", "--groups", "0"), "groups=0"),
-    (("fit", "--method", "Magic"), "method='Magic': unknown; choose one of Backprop"),
+    (("fit", "--method", "Magic"), "method='Magic': unknown; choose one of ActivityPerturbation, Backprop"),
     (("learn",), "--targets: name the folder that python -m repsearch search has written"),
     (("fly",), "invalid choice"),
     (("search", "--engine", "warp"), "engine='warp': unknown; choose one of auto, conv, kernel, reference, torch"),

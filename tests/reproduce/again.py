@@ -51,6 +51,11 @@ def together(*numbers: Numbers) -> np.ndarray:
     return np.array([[one[seed] for seed in seeds] for one in numbers])
 
 
+def values(name: str, value: Callable[[Any], float]) -> np.ndarray:
+    """A number of every record of that name, in the order of seeds."""
+    return together(each(name, value))[0]
+
+
 def one(values: np.ndarray, least: float, *shown: np.ndarray) -> Again:
     return Again({"": (values, least)}, shown)
 

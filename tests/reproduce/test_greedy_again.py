@@ -1,28 +1,22 @@
-"""What is claimed of greedy evolution a second time, from the records' JSON by numpy, by what each claim says."""
+"""What is claimed of greedy evolution and its steps a second time, from the records' JSON by numpy, by what each claim says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from again import Again, each, one, together
+from again import Again, one, values
 from again_checks import check_what_decides, check_what_is_printed
 from scipy import integrate, special, stats
 
 from repsearch.reproduce.claims import claims
 
-THEORY, SERIES, NETS = "goea-theory-digits-book-all", "goea-flatness-mnist-book-series", "goea-transfer-mnist-book-archetypes"
+THEORY = "goea-theory-digits-book-all"
 PLACES = {"before": "before training", "transfer": "where transfer starts", "optimum": "at the optimum"}
 TWO = ("before", "transfer")
-ROBUST, WIDE, NARROW = "Robust Wide", "Brittle Wide", "Brittle Narrow"
-
-
-def values(name: str, value: Callable[[Any], float]) -> np.ndarray:
-    return together(each(name, value))[0]
 
 
 def at(place: str, value: Callable[[Any], float]) -> np.ndarray:
@@ -205,64 +199,6 @@ def populations() -> Again:
     return Again({"20 against 4": (base - few, 0), "40 against 20": (many - base, 0)}, [few, base, many])
 
 
-# --- flat networks ----------------------------------------------------------------------------------------------------
-
-
-def archetype(net: str, value: Callable[[Any], float]) -> np.ndarray:
-    return values(NETS, lambda r: 100 * value(r["nets"][net]))
-
-
-def ordered(found: dict[str, np.ndarray]) -> Again:
-    names = list(found)
-    return Again({f"{high} above {low}": (found[high] - found[low], 0) for high, low in pairwise(names)}, list(found.values()))
-
-
-def dropout() -> Again:
-    return ordered({net: archetype(net, lambda n: n["dropout"]["0.5"]["accuracy"]) for net in (ROBUST, WIDE, NARROW)})
-
-
-def no_better() -> Again:
-    flat, sharp = (archetype(net, lambda n: n["judged"]["known"]["accuracy"]) for net in (ROBUST, WIDE))
-    return one(0.5 - (flat - sharp), 0, flat, sharp)
-
-
-def lost(scale: str) -> Again:
-    places = (0, 14)  # diameters .001 and 1
-    found = {net: archetype(net, lambda n: np.subtract(*(n["curves"][scale]["accuracy"][place] for place in places)))
-             for net in (NARROW, WIDE, ROBUST)}
-    return Again({f"{high} more than {low}": (found[high] - found[low], 0) for high, low in ((NARROW, WIDE), (WIDE, ROBUST))}, list(found.values()))
-
-
-def at_point_eight(net: str) -> np.ndarray:
-    return values(SERIES, lambda r: 100 * r["nets"][net]["curves"]["tensor-mean"]["accuracy"][12])
-
-
-def flatter(*nets: str) -> Again:
-    return ordered({net: at_point_eight(net) for net in nets})
-
-
-def length() -> Again:
-    epochs, batches = (np.ptp([at_point_eight(net) for net in nets], 0)
-                       for nets in (("epochs 2", "base", "epochs 32"), ("batch 4", "base", "batch 128")))
-    return one(batches - epochs, 0, epochs)
-
-
-def keeps() -> Again:
-    def curve(net: Any, epoch: int) -> float:
-        return float((net["transfer"]["own"][epoch] if epoch else net)["curves"]["tensor-mean"]["accuracy"][16])
-
-    found = [archetype(WIDE, partial(curve, epoch=epoch)) for epoch in range(4)]
-    return Again({f"epoch {epoch}": (10 - np.abs(found[epoch] - found[0]), 0) for epoch in (1, 2, 3)}, found[1:])
-
-
-def speed() -> Again:
-    def added(net: str) -> np.ndarray:
-        return archetype(net, lambda n: n["transfer"]["alike"][1]["all"]["accuracy"] - n["transfer"]["alike"][0]["all"]["accuracy"])
-
-    found = {net: added(net) for net in (ROBUST, WIDE, NARROW)}
-    return Again({f"{flat} over {sharp}": (2 - (found[flat] - found[sharp]), 0) for flat, sharp in pairwise(found)}, list(found.values()))
-
-
 def against_sgd() -> Again:
     ours = 100 * end("training", "best", 5)
     return one(2 - (accuracy_of("SGD") - ours), 0, ours)
@@ -273,7 +209,6 @@ def as_printed() -> Again:
 
 
 FALL = "Larger batches point more alike: the median angle between their gradients falls from 4 images to 1,024"
-ORDER = "Robust Wide loses least when weights are moved, then Brittle Wide, then Brittle Narrow"
 ROWS: dict[str, Callable[[], Again]] = {
     "Random directions within an angle of the gradient are as many as the cap's formula says (figure 6)": partial(counted, "caps"),
     "The best of N random steps is nearer to the gradient, the more there are: 1,000 against 10 (Theorem 1)": approaches,
@@ -299,19 +234,8 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Greedy evolution comes within two points of SGD, which has fewer forward passes": against_sgd,
     "As printed, every improvement taken at once, it trains better than by the best of a generation": as_printed,
     "Progress grows with the population, from 4 tries to 20 and 40, at equal generations": populations,
-    "Flat networks bear dropout: with half of the features dropped Robust Wide is ahead of Brittle Wide, and this of Brittle Narrow (figure 3)": dropout,
-    "They generalise no better: on known classes Robust Wide is at most half a point ahead of Brittle Wide (figure 3)": no_better,
-    f"{ORDER} (figures 8 and 13)": partial(lost, "tensor-mean"),
-    "Dropout flattens: more of it leaves more accuracy at diameter 0.8 (figure 9)": partial(
-        flatter, "dropout 0.5", "dropout 0.25", "base", "dropout 0"),
-    "Larger networks are flatter (figure 10)": partial(flatter, "size 4", "size 2", "base", "size 0.5"),
-    "Smaller batches give flatter networks (figure 11)": partial(flatter, "batch 4", "base", "batch 128"),
-    "Length of training matters less for flatness than size of batches (figure 12)": length,
-    "Transfer leaves flatness as it was, within ten points (figure 14)": keeps,
-    "Flatness does not speed transfer: trained on alike, a flatter archetype gains at most two points more in an epoch than the next (figure 15)": speed,
-    f"{ORDER}, in lengths of filters": partial(lost, "filter"),
 }
-CLAIMS = {claim.what: claim for claim in claims() if claim.section == "greedy"}
+CLAIMS = {claim.what: claim for claim in claims() if claim.section == "greedy" and claim.experiment not in ("goea-transfer", "goea-flatness")}
 
 
 def test_every_claim_is_computed_twice() -> None:

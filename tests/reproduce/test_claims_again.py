@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import Any
 
 import again
+import again_figures
 import numpy as np
 import pytest
 from again import (
@@ -215,14 +216,14 @@ ROWS: dict[str, Callable[[], Again]] = {
     "BatchNorm of the candidates gives better targets than frozen statistics (digits)": statistics_help,
     "BatchNorm of the candidates gives better targets than frozen statistics (CIFAR-10)": lambda: above(
         accuracy("cifar10", "candidate-statistics", True), accuracy("cifar10", "search-based", True)),
-    "Cross-entropy falls with the population": again.population,
-    "It falls by more than the luck of more first candidates": again.luck,
-    "Cross-entropy falls with the generations": again.generations,
-    "Block 2 is easier than blocks 0 and 1": again.easiest,
-    f"{SOLUTIONS} grows with the runs {WIDER}": again.grow,
-    f"It grows steadily, with every doubling, at block 0 {WIDER}": again.steadily,
-    f"It grows fastest at the earliest block {WIDER}": again.fastest,
-    **{f"{SOLUTIONS} grows with the {axis} {WIDER}": partial(again.grow_with, axis) for axis in ("population", "generations")},
+    "Cross-entropy falls with the population": again_figures.population,
+    "It falls by more than the luck of more first candidates": again_figures.luck,
+    "Cross-entropy falls with the generations": again_figures.generations,
+    "Block 2 is easier than blocks 0 and 1": again_figures.easiest,
+    f"{SOLUTIONS} grows with the runs {WIDER}": again_figures.grow,
+    f"It grows steadily, with every doubling, at block 0 {WIDER}": again_figures.steadily,
+    f"It grows fastest at the earliest block {WIDER}": again_figures.fastest,
+    **{f"{SOLUTIONS} grows with the {axis} {WIDER}": partial(again_figures.grow_with, axis) for axis in ("population", "generations")},
     **named("What search finds can be learned by regression alone", DATA, lambda data: above(
         accuracy(data, "search-based"), chosen(data, *UNTRAINED), accuracy(data, "other"))),
     **named("It can with settings chosen for either on CIFAR-10", DATA, lambda data: above(

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
+from repsearch.reproduce.arena_settings import METHODS, TURNS
+from repsearch.reproduce.arena_settings import TUNING as TUNING_ES
 from repsearch.reproduce.goea.settings import GENERATIONS, PLACES
 from repsearch.reproduce.loops import CONTROLS
 from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
+from repsearch.reproduce.rule_settings import RULES
+from repsearch.reproduce.rule_settings import TUNING as TUNING_RULES
 from repsearch.reproduce.runs import Run
 from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
 from repsearch.reproduce.trials import TUNING
@@ -146,6 +150,20 @@ EXPERIMENTS = {
                                 ("series",)),
     "goea-rates": Experiment("", "their learning rates, chosen on validation images", "goea-flatness", ("mnist",),
                              ("rates",), seeds=1),
+    "arena-weights": Experiment("", "one network and budget: evolution of weights, and SGD", "es", ("mnist",),
+                                tuple(METHODS), first=3),
+    "arena-weights-tuning": Experiment("", "settings of each, chosen on validation images", "es", ("mnist",), TUNING_ES,
+                                       seeds=1),
+    "arena-turns": Experiment("", "the same: one shot and the loop, of the perceptron", "es-turns", ("mnist",),
+                              ("loop",), first=3),
+    "arena-turns-tuning": Experiment("", "settings of the loop, chosen on validation images", "es-turns", ("mnist",),
+                                     tuple(TURNS), seeds=1),
+    "arena-rules": Experiment("", "one network and budget: rules without an end-to-end gradient, and SGD", "rules",
+                              ("mnist",), tuple(RULES), first=3),
+    "arena-rules-tuning": Experiment("", "settings of each, chosen on validation images", "rules", ("mnist",),
+                                     TUNING_RULES, seeds=1),
+    "bridge": Experiment("", "where searches and rules would have activations go, and where the gradient points",
+                         "bridge", ("cifar10",), ("all",)),
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),
                         ("all",), preset="paper", seeds=1),
     "bench-strategies": Experiment("", "members a second of evolution strategies: the library's, EvoTorch's, evosax's",

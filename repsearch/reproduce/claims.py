@@ -6,6 +6,7 @@ from functools import partial
 
 from repsearch.reproduce import model_claims as models
 from repsearch.reproduce import own_claims as own
+from repsearch.reproduce import rule_claims as rules
 from repsearch.reproduce import search_claims as searched
 from repsearch.reproduce import training_claims as trained
 from repsearch.reproduce import turn_claims as turns
@@ -23,7 +24,7 @@ def claims() -> list[Claim]:
     """Every claim, in the paper's order; then those of other sources."""
     (paper,) = read_records("paper")
     return [*_section_2(), *_section_3_1(), *_section_3_2(), *_section_4_1(), *_section_4_3(paper), *_section_4_4(),
-            *_section_4_5(), *_section_6(paper), *_appendix_b(), *noted()]
+            *_section_4_5(), *_section_5(), *_section_6(paper), *_appendix_b(), *noted()]
 
 
 def _section_2() -> list[Claim]:
@@ -156,6 +157,15 @@ def _appendix_b() -> list[Claim]:
         *(_entropies("between", "fig7", "B", data) for data in NAMES),
         *(Claim("B", f"Search-based training separates classes more at block 0: {NAMES[data]}", "", "fig6 fig7",
                 partial(models.separates_at_block0, data)) for data in NAMES),
+    ]
+
+
+def _section_5() -> list[Claim]:
+    """Of the paper's relatives, which it names and does not try."""
+    return [
+        *(Claim("5", f"{what}: MNIST", "", experiments, partial(judge, "mnist"), ours=True)
+          for experiments, asked in rules.ASKED.items() for what, judge in asked.items()),
+        *(Claim("5", f"{what}: CIFAR-10", "", "bridge", judge, ours=True) for what, judge in rules.BRIDGE.items()),
     ]
 
 

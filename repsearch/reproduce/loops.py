@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from repsearch.reproduce.alternated import Control, Setup
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.trials import CHOSEN
-from repsearch.reproduce.variant import CHOOSING, TEST_PARTS, rates, setting
+from repsearch.reproduce.variant import TEST_PARTS, rates, setting, validation_of
 from repsearch.rounds import AlternateConfig
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class Loop:
 
 def sample_of(preset: Preset, train: int | None, tested: bool) -> Sample:
     """Images: what is tested has its own part of the test images, what isn't more to choose on."""
-    validation = preset.validation if tested else CHOOSING
-    return Sample(preset.data, train or preset.train, validation, preset.test, TEST_PARTS[preset.name])
+    return Sample(preset.data, train or preset.train, validation_of(preset, tested), preset.test,
+                  TEST_PARTS[preset.name])
 
 
 def rounds(count: int) -> Reading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from repsearch.reproduce import arena_claims as arena
 from repsearch.reproduce import flat_claims as flat
 from repsearch.reproduce import greedy_claims as greedy
 from repsearch.reproduce import strategy_claims as strategies
@@ -57,6 +58,8 @@ def _strategies() -> list[Claim]:
         *(Claim(STRATEGIES, what, "", "es-arms", judge) for what, judge in trained.items()),
         Claim(STRATEGIES, "Noise of rank 1 trains at most two points worse than noise of full rank", "", "es-ranks",
               strategies.rank_hardly_matters),
+        *(Claim(STRATEGIES, f"{what}: MNIST", "", arena.EXPERIMENTS, partial(judge, "mnist"), ours=True)
+          for what, judge in arena.ASKED.items()),
     ]
 
 

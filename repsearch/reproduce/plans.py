@@ -10,9 +10,12 @@ from repsearch import checks
 from repsearch.bench.benchmark import Bench
 from repsearch.bench.strategies import Setup as StrategyRates
 from repsearch.reproduce import untrained
+from repsearch.reproduce.arena_settings import es_setup, perceptron_turns_setup
+from repsearch.reproduce.bridge_settings import bridge_setup
 from repsearch.reproduce.goea.settings import SETUPS as GOEA
 from repsearch.reproduce.loops import LOOPS
 from repsearch.reproduce.rival_settings import rival_of
+from repsearch.reproduce.rule_settings import rules_setup
 from repsearch.reproduce.search_plans import (
     diversity_setup,
     figure2_setup,
@@ -22,7 +25,7 @@ from repsearch.reproduce.search_plans import (
     places_setup,
     search_setup,
 )
-from repsearch.reproduce.strategy_settings import es_setup, estimates_setup
+from repsearch.reproduce.strategy_settings import estimates_setup
 from repsearch.reproduce.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -81,6 +84,9 @@ PLANS = {
     "alternate": Plan("repsearch.reproduce.alternated", _alternate, resumed=True),
     "rival": Plan("repsearch.reproduce.rivals", _rival),
     "es": Plan("repsearch.reproduce.strategies", es_setup),
+    "es-turns": Plan("repsearch.reproduce.perceptron_turns", perceptron_turns_setup),
+    "bridge": Plan("repsearch.reproduce.bridge", bridge_setup),
+    "rules": Plan("repsearch.reproduce.rules", rules_setup),
     "es-estimates": Plan("repsearch.reproduce.estimates", estimates_setup),
     **{f"goea-{name}": Plan(f"repsearch.reproduce.goea.{name}", setup) for name, setup in GOEA.items()},
     "bench": Plan("repsearch.bench.benchmark", lambda *_: Bench(), alone=True),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from repsearch import checks
 from repsearch.config import FitConfig
 from repsearch.reproduce import estimates
 from repsearch.reproduce.loops import sample_of
@@ -32,14 +31,15 @@ ARM_SIGMAS, ARM_RATES = (0.01, 0.1), (0.003, 0.01, 0.03, 0.1, 0.3)
 MEMBERS, EACH = 100, 10  # ten images a member, so that a step costs the same in every arm
 
 
-def _arms() -> Setup:
+def arms() -> Setup:
+    """All at equal evaluations."""
     cells = []
     for sigma in ARM_SIGMAS:
         for name, arguments in ARMS.items():
             hands = {"pair": MEMBERS // 2, "member": MEMBERS}.get(arguments.get("minibatch", ""), 1)
             # The last weights: arms have epochs of different lengths, and the best of more is better.
             cells += [Cell(f"{name}, {sigma}, {rate}", "EvolutionStrategy",
-                           replace(_within(1e6, EACH * hands, rate), keep="last"),
+                           replace(within(1e6, EACH * hands, rate), keep="last"),
                            {"population": MEMBERS, "sigma": sigma, **arguments}) for rate in ARM_RATES]
     return Setup(SMALL, DIGITS, tuple(cells), points=20)
 
@@ -49,26 +49,21 @@ def _arms() -> Setup:
 RANKS, PAIRS, RANK_RATES = (1, 2, 4, None), (64, 256, 1024), (0.01, 0.03)
 
 
-def _ranks(preset: Preset) -> Setup:
+def ranks(preset: Preset) -> Setup:
     """At equal evaluations; rank None is Gaussian noise."""
     cells, budget = [], 4e4 if preset.name == "smoke" else 4e6
     for rank in RANKS:
         for pairs in PAIRS:
             method, more = ("EvolutionStrategy", {}) if rank is None else ("EGGROLL", {"rank": rank})
-            cells += [Cell(f"{rank or 'full'}, {pairs}, {rate}", method, _within(budget, 64, rate),
+            cells += [Cell(f"{rank or 'full'}, {pairs}, {rate}", method, within(budget, 64, rate),
                            {"population": 2 * pairs, "sigma": 0.02, "shaping": "ranks", "optimizer": "adam", **more})
                       for rate in RANK_RATES]
     return Setup(sample_of(preset, None, tested=True), MNIST, tuple(cells), points=20)
 
 
-def _within(budget: float, batch: int, rate: float) -> FitConfig:
+def within(budget: float, batch: int, rate: float) -> FitConfig:
+    """Whatever fits into a budget, in F."""
     return FitConfig(FOREVER, batch, rate, momentum=0.0, budget=budget)
-
-
-def es_setup(preset: Preset, variant: str, _: int | None) -> Setup:
-    """Trainings, by variant: "arms" or "ranks"."""
-    checks.one_of("variant", variant, ("arms", "ranks"))
-    return _arms() if variant == "arms" else _ranks(preset)
 
 
 def estimates_setup(*_: Any) -> estimates.Setup:

@@ -65,12 +65,17 @@ class Variant:
             search = self.search(preset.search) if self.search else preset.search
             searched = Searched(preset.width, search, self.head_init, self.runs)
         fit = preset.learn if self.targets else preset.baseline
-        validation = preset.validation if self.tested else CHOOSING
+        validation = validation_of(preset, self.tested)
         sample = Sample(preset.data, train or preset.train, validation, preset.test, TEST_PARTS[preset.name])
         return Setup(
             sample, preset.width, groups, self.fit(fit) if self.fit else fit, searched, self.targets, self.body,
             self.statistics, MEASURED if self.measured else 0, self.tested, self.seeded,
         )
+
+
+def validation_of(preset: Preset, tested: bool) -> int | None:
+    """Validation images: to choose settings on there are more, but at smoke, which has few."""
+    return preset.validation if tested or preset.name == "smoke" else CHOOSING
 
 
 def setting(**fields: Any) -> Callable[[Any], Any]:

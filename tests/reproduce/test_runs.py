@@ -21,6 +21,11 @@ def test_experiments_name_variants_that_exist() -> None:
             assert run.settings
 
 
+def test_every_run_at_smoke_has_images_enough() -> None:
+    samples = {setup.sample for run in runs(["all"], "smoke", (0,)) if hasattr(setup := run.setup, "sample")}
+    assert {len((data := sample.load(None, 0)).train) - sample.train for sample in samples} == {0} and data.test
+
+
 def test_unknown_variant() -> None:
     with pytest.raises(rs.InputError, match="variant='magic': unknown"):
         Run("training", "digits", "smoke", "magic", 0).compute()

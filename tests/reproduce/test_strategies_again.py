@@ -102,6 +102,19 @@ def ranks() -> Again:
     return Again({f"{pairs:,} pairs": (2 - (full - low), 0) for pairs, (full, low) in both.items()}, [low for _, low in both.values()])
 
 
+SEARCHES = ("EvolutionStrategy", "OpenAIES", "EGGROLL", "SNES", "DeepGA", "GOEA")
+
+
+def contest(key: Callable[[Any], float] | None = None) -> Again:
+    """SGD, or what `key` makes of a record of the turns, against the search of weights with the highest mean."""
+    def reached(method: str) -> Numbers:
+        return each(f"es-mnist-book-{method}", lambda r: 100 * next(iter(r["cells"].values()))["test_accuracy"])
+
+    best = max(map(reached, SEARCHES), key=lambda values: np.mean(list(values.values())))
+    first, second = together(reached("Backprop") if key is None else each("es-turns-mnist-book-loop", key), best)
+    return one(first - second, 0.5, first)
+
+
 PAIRS, SINGLE = "antithetic, all images", "one-sided, all images, baseline"
 ROWS: dict[str, Callable[[], Again]] = {
     "The variance of an estimate is a quadratic's, within a fifth (before training, sigma 0.01)": closed_forms,
@@ -122,6 +135,10 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Under noise of rank 1 the bias falls with sigma, by more than its root (before training, 0.1 to 0.01)": lambda: one(power(1) - 0.5, 0, power(1)),
     "What low rank adds to a cube's bias falls with a power of the rank nearer to one than to a half": rank_power,
     "Noise of rank 1 trains at most two points worse than noise of full rank": ranks,
+    "On one budget, SGD trains better than every search of weights: MNIST": contest,
+    "Within the budget, one shot in activations trains better than they: MNIST": partial(contest, lambda record: 100 * record["test"][0]),
+    "Within the budget, search and learning in turn train better than they: MNIST":
+        partial(contest, lambda record: 100 * record["test"][int(np.argmax(record["validation"]))]),
 }
 CLAIMS = {claim.what: claim for claim in claims() if claim.section == "strategies"}
 

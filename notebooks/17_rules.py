@@ -41,6 +41,14 @@ seed = 0
 data = rs.load("digits", train=400, validation=100, test=300, seed=seed)
 print(f"seed {seed}, device cpu; this chapter takes half a minute")
 
+
+def learned(method, rate, network=None, epochs=15):
+    """Test accuracy of a small network after some epochs."""
+    network = network or perceptron(data, (64, 32, 32, 10), seed)
+    config = rs.FitConfig(epochs, batch=25, learning_rate=rate)
+    rs.fit(network, data, method, config, seed, progress=False)
+    return f"{rs.accuracy(network, data.test):.0%}"
+
 # %% [markdown]
 # ## What a hidden layer has to be told
 #
@@ -61,15 +69,6 @@ plt.show()
 
 # %% [markdown]
 # Each is a method of the library, and trains in the same loop as back-propagation does:
-
-# %% tags=["setup"]
-def learned(method, rate, network=None, epochs=15):
-    """Test accuracy of a small network after some epochs."""
-    network = network or perceptron(data, (64, 32, 32, 10), seed)
-    config = rs.FitConfig(epochs, batch=25, learning_rate=rate)
-    rs.fit(network, data, method, config, seed, progress=False)
-    return f"{rs.accuracy(network, data.test):.0%}"
-
 
 # %% tags=["copyable"]
 print("back-propagation:", learned(rs.methods.Backprop(), 0.1))
@@ -110,7 +109,9 @@ for kind in ("random", "direct", "sign-symmetric", "kolen-pollack"):
 # the gradient of the logits, and a second network $G$ carries it down. $G_l$ learns to undo layer $l$
 # {cite}`lee2015difference`:
 #
-# $$ t_{l-1} = h_{l-1} + G_l(t_l) - G_l(h_l), \quad \delta_l = h_l - t_l. $$
+# $$ t_{l-1} = h_{l-1} + G_l(t_l) - G_l(h_l), $$
+#
+# $$ \delta_l = h_l - t_l. $$
 #
 # The difference takes off what $G_l$ gets wrong; plain target propagation {cite}`bengio2014auto` has $t_{l-1} =
 # G_l(t_l)$. If $G_l$ learns the local difference reconstruction loss {cite}`ernoult2022scaling`, its Jacobian becomes
@@ -137,7 +138,7 @@ print("difference target propagation:", learned(difference, 0.1))
 sizes = (32 * 32, 64, 64)
 for predict in ("goodness", "head"):
     network = rs.methods.ForwardForward.Net(sizes, 10, predict, seed)
-    score = learned(rs.methods.ForwardForward(), 0.003, network)
+    score = learned(rs.methods.ForwardForward(), 0.001, network)
     print(f"Forward-Forward, by {predict}:", score)
 
 # %% [markdown]

@@ -145,8 +145,8 @@ This page is made by `python -m repsearch claims` from the records that come wit
 that stands in the code: one number a seed that the claim says is above zero, with the smallest effect that matters, in
 brackets where there is one. Contrasts were fixed before these records were complete, but for eight. One was changed
 after a look at them, and became harder to meet (whether explorers keep the parents diverse also asks, since then, that
-two of ten are left). Seven of [greedy evolution](../notebooks/15_greedy) were changed after a look at the first of its
-seeds, and before there was another. Its 95 % interval (Student's t over seeds; differences are taken seed by seed)
+two of ten are left). Seven of greedy evolution were changed after a look at the first of its seeds, and before
+there was another. Its 95 % interval (Student's t over seeds; differences are taken seed by seed)
 decides:
 
 - *holds*: the interval is above zero, and the mean at least the smallest effect;

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 import pytest
 from again import Again, interval, judged
 
+from repsearch.reproduce.claim import Claim
 from repsearch.reproduce.found import Found
 
 
@@ -28,3 +30,19 @@ def check_what_is_printed(found: Found, second: Again) -> None:
     for (mean, digits, deviation), values in zip(printed, shown, strict=False):
         rounding = 0.5001 * 10.0 ** -len(digits)
         assert (float(mean), float(deviation)) == pytest.approx((values.mean(), values.std(ddof=1)), abs=rounding, rel=0)
+
+
+def twice(rows: Mapping[str, Callable[[], Again]], claims: Mapping[str, Claim]) -> tuple[Callable[..., None], ...]:
+    """Three tests of claims by what they say: each is computed a second time; what decides; and what is printed first."""
+    def every() -> None:
+        assert sorted(rows) == sorted(claims)
+
+    @pytest.mark.parametrize("what", rows)
+    def decides(what: str) -> None:
+        check_what_decides(claims[what].found, rows[what]())
+
+    @pytest.mark.parametrize("what", rows)
+    def printed(what: str) -> None:
+        check_what_is_printed(claims[what].found, rows[what]())
+
+    return every, decides, printed

@@ -8,9 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pytest
 from again import Again, one, values
-from again_checks import check_what_decides, check_what_is_printed
+from again_checks import twice
 
 from repsearch.reproduce.claims import claims
 
@@ -89,16 +88,5 @@ ROWS: dict[str, Callable[[], Again]] = {
 }
 CLAIMS = {claim.what: claim for claim in claims() if claim.section == "greedy" and claim.experiment in ("goea-transfer", "goea-flatness")}
 
-
-def test_every_claim_is_computed_twice() -> None:
-    assert sorted(ROWS) == sorted(CLAIMS)
-
-
-@pytest.mark.parametrize("what", ROWS)
-def test_what_decides_is_the_same_by_a_second_computation(what: str) -> None:
-    check_what_decides(CLAIMS[what].found, ROWS[what]())
-
-
-@pytest.mark.parametrize("what", ROWS)
-def test_what_is_printed_first_is_the_same_by_a_second_computation(what: str) -> None:
-    check_what_is_printed(CLAIMS[what].found, ROWS[what]())
+(test_every_claim_is_computed_twice, test_what_decides_is_the_same_by_a_second_computation,
+ test_what_is_printed_first_is_the_same_by_a_second_computation) = twice(ROWS, CLAIMS)

@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pytest
 from again import Again, Numbers, each, one, together
-from again_checks import check_what_decides, check_what_is_printed
+from again_checks import twice
 
 from repsearch.reproduce.claims import claims
 
@@ -142,16 +141,5 @@ ROWS: dict[str, Callable[[], Again]] = {
 }
 CLAIMS = {claim.what: claim for claim in claims() if claim.section == "strategies"}
 
-
-def test_every_claim_is_computed_twice() -> None:
-    assert sorted(ROWS) == sorted(CLAIMS)
-
-
-@pytest.mark.parametrize("what", ROWS)
-def test_what_decides_is_the_same_by_a_second_computation(what: str) -> None:
-    check_what_decides(CLAIMS[what].found, ROWS[what]())
-
-
-@pytest.mark.parametrize("what", ROWS)
-def test_what_is_printed_first_is_the_same_by_a_second_computation(what: str) -> None:
-    check_what_is_printed(CLAIMS[what].found, ROWS[what]())
+(test_every_claim_is_computed_twice, test_what_decides_is_the_same_by_a_second_computation,
+ test_what_is_printed_first_is_the_same_by_a_second_computation) = twice(ROWS, CLAIMS)

@@ -131,8 +131,8 @@ print("difference target propagation:", learned(difference, 0.1))
 #
 # $$ \operatorname{softplus}(\theta - g^+) + \operatorname{softplus}(g^- - \theta) $$
 #
-# To predict, each label is tried, or a linear head reads the activities. It needs a network of its own, whose layers see
-# the direction of their input alone; else its length would give the answer away.
+# To predict, each label is tried, or a linear head reads the activities. It needs a network of its own, whose layers
+# see the direction of their input alone; else its length would give the answer away.
 
 # %% tags=["copyable"]
 sizes = (32 * 32, 64, 64)
@@ -201,15 +201,16 @@ rule_figures.bridge()
 plt.show()
 
 # %% [markdown]
-# What evolution finds is a little downhill, and in the first block nearly at right angles to the gradient. There is much
-# room, and evolution moves whole, smooth maps; so does random search, which agrees with it most. After training, local losses ask
-# for something like it, more than the gradient does. The rules with random feedback ask for nothing of the kind here:
-# this network was not trained by them, and has not turned.
+# What evolution finds is a little downhill, in the first block nearly at right angles to the gradient. There is much
+# room, and evolution moves whole, smooth maps; so does random search, which agrees with it most. After training, local
+# losses ask for something like it, more than the gradient does. The rules with random feedback ask for nothing of the
+# kind here: this network was not trained by them, and has not turned.
 #
 # ## All on one budget
 #
 # Twelve settings of each rule were tried on validation images of one seed; the best of them ran on three others. *One
-# shot* is the paper's method, *search and learning in turn* that of [chapter 11](11_turns), on the same network.
+# shot* is the paper's method, *search and learning in turn* that of [chapter 11](11_turns), on the same network; of
+# these there were four trials.
 #
 # ```
 # python -m repsearch reproduce arena-rules arena-turns
@@ -221,15 +222,17 @@ Markdown(rule_tables.rules_table("mnist"))
 # %% [markdown]
 # The strongest is the plainest: a head for every layer can't be told from SGD. All train the body, and most come within
 # a point or so of SGD. Search and learning in turn come behind most of them, for less than half of what they may spend;
-# one shot comes last. What search needs less than they is a slope: it only compares. The network is shallow and digits
-# are easy, so that little tells the rules apart; the paper's network and photographs remain to be tried.
+# one shot comes last, with target propagation. In return search needs no slope of what judges: it only compares. The
+# network is shallow and digits are easy, so that little tells the rules apart; the paper's network and photographs
+# remain to be tried.
 #
 # One setting of perturbed activities was better still on validation images, and diverged on one of the other seeds; the
 # next best is shown. Where the best rate was the last one tried, two more beyond it were.
 #
 # ## What came out
 #
-# Questions of our own, with contrasts that were fixed before the records, by [these rules](../book/claims.md):
+# Questions of our own, by [these rules](../book/claims.md). Their contrasts were fixed before these records, but after a
+# look at small trial runs, of another seed and of digits:
 
 # %% tags=["copyable", "hide-input"]
 from repsearch.reproduce.page import table

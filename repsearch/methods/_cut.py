@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
 from repsearch.networks import Network, activations, check_network, device_of, undisturbed
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
 
 REMEDY = "wrap its parts: repsearch.Network(stem, blocks, head)"
 

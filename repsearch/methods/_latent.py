@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from repsearch.checks import InputError
-from repsearch.config import LayerSearch, SearchConfig
 from repsearch.cost import multiply_adds
-from repsearch.data import Split
 from repsearch.networks import check_network, device_of, undisturbed
 from repsearch.operators import Generators, draw_noise, image_generators, recentre
 from repsearch.populations import normalised, propagate
 from repsearch.reference import Found, evaluate, make_children
+
+if TYPE_CHECKING:
+    from repsearch.config import LayerSearch, SearchConfig
+    from repsearch.data import Split
 
 Fitness = Callable[[Tensor], Tensor]
 Find = Callable[[nn.Module, int, Tensor, Tensor, Generators], tuple[Tensor, Tensor]]

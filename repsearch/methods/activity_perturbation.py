@@ -19,19 +19,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repsearch import checks
-from repsearch.config import FitConfig
 from repsearch.cost import multiply_adds
-from repsearch.data import Dataset
 from repsearch.method import Batch, Method, Step, backward
 from repsearch.methods._cut import Noise, in_blocks, refuse_chance, severed
 from repsearch.networks import batch_statistics, device_of, rest
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
+    from repsearch.data import Dataset
 
 
 class ActivityPerturbation(Method):

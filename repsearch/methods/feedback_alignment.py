@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
-from repsearch.data import Dataset
 from repsearch.method import Batch, Method, Step, autocast, backward
 from repsearch.methods._population import noise
 from repsearch.methods._way_back import Fed, fed_layers, instead, own_forward, transposed, way_back
 from repsearch.networks import device_of, undisturbed
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
+    from repsearch.data import Dataset
 
 KINDS = ("random", "direct", "sign-symmetric", "kolen-pollack")
 

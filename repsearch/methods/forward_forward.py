@@ -14,7 +14,7 @@ through itself. Validation is not counted: it takes a pass a label, or one with 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +22,12 @@ from torch import Tensor, nn
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
-from repsearch.data import Dataset
 from repsearch.method import Batch, Method, Step, backward
 from repsearch.methods._goodness import Goodness
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
+    from repsearch.data import Dataset
 
 
 class ForwardForward(Method):

@@ -17,27 +17,28 @@ trained and whose statistics are frozen; "gradient" needs a slope in all that is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.config import FitConfig, LayerSearch, LearnConfig, SearchConfig, as_dict
-from repsearch.data import Dataset, Split
+from repsearch.config import LearnConfig, as_dict
 from repsearch.identity import fingerprint, statistics
 from repsearch.learning import Regression
-from repsearch.methods._cut import example
-from repsearch.methods._latent import IMAGES, Find, climb, latent_multiply_adds, search_layers, throw
-from repsearch.networks import cannot_take, check_network, device_of, layer_names, own_settings
-from repsearch.reference import Found
-from repsearch.store.description import describe
-from repsearch.store.manifest import shard_size
-from repsearch.store.reader import Targets
+from repsearch.methods._latent import IMAGES, climb, search_layers, throw
+from repsearch.methods._latent_arguments import counts, search_config
+from repsearch.methods._latent_targets import described, with_found
+from repsearch.networks import check_network, own_settings
 from repsearch.store.statistics import statistics_hash
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig, SearchConfig
+    from repsearch.data import Dataset, Split
+    from repsearch.methods._latent import Find
+    from repsearch.store.reader import Targets
 
 SEARCHERS = ("gradient", "random")
 
@@ -85,10 +86,10 @@ class LatentSearch(Regression):
         self.network, layers = network, len(check_network(network).blocks) + 1
         checks.one_of("searcher", searcher, SEARCHERS)
         self.searcher = searcher
-        self.steps, self.samples = _counts("steps", steps, layers), _counts("samples", samples, layers)
+        self.steps, self.samples = counts("steps", steps, layers), counts("samples", samples, layers)
         self.rate, self.clip = checks.positive_float("rate", rate), checks.positive_float("clip", clip)
         self.std = checks.positive_float("std", std)
-        self.config = _search_config(self.steps if searcher == "gradient" else self.samples, self.std, like)
+        self.config = search_config(self.steps if searcher == "gradient" else self.samples, self.std, like)
 
     def start(self, model: nn.Module, data: Dataset, config: FitConfig, seed: int) -> None:
         """Search the training images; `InputError` unless model, data, network and configuration fit each other."""
@@ -107,7 +108,7 @@ class LatentSearch(Regression):
             targets = self._described(split, checks.seed(seed))
             find, together = self._finder()
             found = search_layers(self.network, split, self.config, checks.seed(seed), find, together)
-        return Targets(targets.manifest, _shards(found, targets), None)
+        return with_found(targets, found)
 
     def identity(self) -> dict[str, Any]:
         """Its arguments, as far as they matter, and the network that is searched."""
@@ -126,15 +127,8 @@ class LatentSearch(Regression):
         return {"searcher": "gradient", "steps": list(self.steps), "rate": self.rate, "clip": self.clip}
 
     def _described(self, split: Split, seed: int) -> Targets:
-        """The targets before the search: all that is said of them."""
-        shapes, gradient = _shapes(self.network, split), self.searcher == "gradient"
-        image = split.images[:1].to(device_of(self.network))
-        asked = [3 * row.generations + 1 if gradient else row.generations + 1 for row in self.config.schedule]
-        described = describe(self.network, split, self.config, seed, "torch", shapes, range(len(shapes)), None).manifest
-        # Among the configuration, so that no evolution has the same identity.
-        configuration = {**described["configuration"], "latent": self._arguments()}
-        return Targets({**described, "configuration": configuration,
-                        "multiply_adds": latent_multiply_adds(self.network, image, asked)}, [], None)
+        asked = [(3 if self.searcher == "gradient" else 1) * row.generations + 1 for row in self.config.schedule]
+        return described(self.network, split, self.config, seed, self._arguments(), asked)
 
 
 def latent_targets(network: nn.Module, split: Split, seed: int = 0, **arguments: Any) -> Targets:
@@ -159,67 +153,3 @@ def equal_samples(config: SearchConfig) -> tuple[int, ...]:
     """
     children = config.explorers + config.refiners
     return tuple(config.population + children * row.generations - 1 for row in config.schedule)
-
-
-# --- arguments --------------------------------------------------------------------------------------------------------
-
-
-def _counts(name: str, value: int | Sequence[int], layers: int) -> tuple[int, ...]:
-    """One number a layer."""
-    if not isinstance(value, list | tuple):
-        return (checks.positive_int(name, value, minimum=0),) * layers
-    if len(value) != layers:
-        raise InputError(f"{name}={value!r}: has {len(value)} numbers, the network {layers} layers; give one for each, "
-                         "or one for all")
-    return tuple(checks.positive_int(name, count, minimum=0) for count in value)
-
-
-def _search_config(counts: Sequence[int], std: float, like: SearchConfig | None) -> SearchConfig:
-    """The readings of `like`; a layer's generations are its steps or samples, its strength their noise."""
-    last = len(counts) - 1
-    if like is None:
-        blurs = [0 if layer == last else 5 if layer == 0 else 1 for layer in range(last + 1)]
-        return SearchConfig(tuple(LayerSearch(n, std, blur=blur) for n, blur in zip(counts, blurs, strict=True)))
-    checks.instance("like", like, SearchConfig, "give a preset's .search")
-    if len(like.schedule) != len(counts):
-        raise InputError(f"like: its schedule has {len(like.schedule)} layers, the network {len(counts)}; give one "
-                         "LayerSearch for each")
-    for name, needed in (("statistics", "frozen"), ("selection", "image"), ("pull", 0), ("precision", "float32")):
-        if getattr(like, name) != needed:
-            raise InputError(f"like: has {name}={getattr(like, name)!r}; these searchers know {needed!r} alone")
-    return replace(like, schedule=tuple(LayerSearch(n, std, blur=row.blur)
-                                        for n, row in zip(counts, like.schedule, strict=True)))
-
-
-def _shapes(network: nn.Module, split: Split) -> dict[str, tuple[int, ...]]:
-    """The shape of one image's activations in every layer, by name; `InputError` for what can't be searched."""
-    checks.instance("data", split, Split, "give data.train, a split of what repsearch.load returns")
-    for name, module in network.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.track_running_stats:
-            raise InputError(f"network: {name} has no statistics to freeze; build it with running statistics")
-    images = split.images[:2].to(device_of(network))
-    try:
-        layers = example(network, images)
-    except RuntimeError as error:
-        raise cannot_take(network, images, error) from None
-    shapes = {name: tuple(H.shape[1:]) for name, H in zip(layer_names(network), layers, strict=True)}
-    if layers[-1].dtype != torch.float32:
-        raise InputError(f"network: computes in {layers[-1].dtype}; give network.float() and such images")
-    for name, shape in list(shapes.items())[:-1]:
-        if len(shape) != 3:
-            raise InputError(f"network: {name} gives {shape} an image; expected (channels, height, width): end the "
-                             "block with a reshape, and begin the next with its inverse")
-    if shapes["logits"] != (split.classes,):
-        raise InputError(f"network: its head gives {shapes['logits']} an image; expected ({split.classes},), one a "
-                         "class")
-    return shapes
-
-
-def _shards(found: Found, targets: Targets) -> list[dict[str, Tensor]]:
-    """What was found, as the cache keeps it: in float16."""
-    size, whole = shard_size(targets.manifest), dict[str, Tensor]()
-    for name, H, losses in zip(targets.layers, found.activations, found.cross_entropy, strict=True):
-        whole[name], whole[f"cross_entropy.{name}"] = H.half(), losses
-        if not bool(torch.isfinite(whole[name]).all()):
-            raise InputError(f"network: {name} is NaN or exceeds the range of float16; look at its weights")
-    return [{name: H[i : i + size] for name, H in whole.items()} for i in range(0, len(targets), size)]

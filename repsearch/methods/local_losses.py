@@ -15,7 +15,7 @@ of a block's input, is not taken off. Needs a network that offers stem, blocks a
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +23,14 @@ from torch import Tensor, nn
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
 from repsearch.cost import multiply_adds
-from repsearch.data import Dataset
 from repsearch.method import Batch, Method, Step, autocast, backward
 from repsearch.methods._cut import in_blocks, severed
 from repsearch.networks import activations, device_of, undisturbed
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
+    from repsearch.data import Dataset
 
 SIDE = 2
 """Positions along each side of a map that a head sees, at most."""

@@ -15,7 +15,7 @@ crossing, which no pass counts, take longer than that where images are few. Need
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,13 +23,15 @@ from torch import Tensor, nn
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
-from repsearch.data import Dataset
 from repsearch.method import Batch, Step
 from repsearch.methods._genome import Genome, Innovations, crossed, packed, unpacked, with_link, with_node, with_weights
 from repsearch.methods._graph import Graph, passed
 from repsearch.methods._population import Population, Score, centred_ranks
 from repsearch.methods._species import Species, children, sorted_into
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
+    from repsearch.data import Dataset
 
 MOVED, ALONE, OUTSIDE = 0.8, 0.25, 0.001
 """Shares of the children whose weights mutate, that have one parent, and that have one of another species."""

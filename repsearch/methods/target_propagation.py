@@ -15,7 +15,7 @@ network's. Needs a perceptron, or a network with stem, blocks and head whose lay
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +23,15 @@ from torch import Tensor, nn
 
 from repsearch import checks
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
 from repsearch.cost import multiply_adds
-from repsearch.data import Dataset
 from repsearch.method import Batch, Method, Step, backward
 from repsearch.methods._cut import example, in_blocks, refuse_chance, severed
 from repsearch.methods._feedback import PASSES, Feedback
 from repsearch.networks import device_of, layer_names
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig
+    from repsearch.data import Dataset
 
 
 class TargetPropagation(Method):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _MOVED = {
-    "EXPERIMENTS": "reproduce.catalogue.EXPERIMENTS", "Experiment": "reproduce.catalogue.Experiment",
+    "EXPERIMENTS": "reproduce.catalogue.EXPERIMENTS", "Experiment": "reproduce.experiment.Experiment",
     "points": "reproduce.catalogue.runs", "reproduce": "reproduce.runner.reproduce",
     "listing": "reproduce.runner.listing", "Point": "reproduce.runs.Run",
 }

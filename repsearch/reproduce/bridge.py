@@ -6,23 +6,25 @@ import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from repsearch.airbench import learn_network
-from repsearch.config import FitConfig, SearchConfig
-from repsearch.data import Dataset, Split
 from repsearch.fitting import fit
 from repsearch.method import Batch, Method
 from repsearch.methods.backprop import Backprop
 from repsearch.methods.latent_search import LatentSearch
 from repsearch.networks import Network, activations, calibrate
-from repsearch.reproduce.rules import RULES
-from repsearch.reproduce.samples import Sample
+from repsearch.reproduce.rule_classes import CLASSES
 from repsearch.searching import search
+
+if TYPE_CHECKING:
+    from repsearch.config import FitConfig, SearchConfig
+    from repsearch.data import Dataset, Split
+    from repsearch.reproduce.samples import Sample
 
 PLACES = ("before training", "after training")
 
@@ -107,9 +109,9 @@ def _cosines(move: Tensor, found: Tensor, downhill: Tensor) -> dict[str, float]:
 
 def _move(setup: Setup, ask: Ask, network: Network, data: Dataset, split: Split, seed: int) -> list[Tensor]:
     """Where each block's activations (B, C, H, W) should go, by one who asks."""
-    if ask.method in RULES:
+    if ask.method in CLASSES:
         batches = setup.practice if ask.learns else 0
-        method, twin = practised(RULES[ask.method](**ask.arguments), network, data, setup.fit, batches, seed)
+        method, twin = practised(CLASSES[ask.method](**ask.arguments), network, data, setup.fit, batches, seed)
         return asked(twin, method, split, setup.fit)
     with torch.no_grad():
         own = activations(network, split.images)[:-1]

@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from repsearch import checks, presets
 from repsearch.checks import InputError
-from repsearch.reproduce.arena_settings import METHODS, TURNS
-from repsearch.reproduce.arena_settings import TUNING as TUNING_ES
-from repsearch.reproduce.goea.settings import GENERATIONS, PLACES
+from repsearch.reproduce.experiment import Experiment
 from repsearch.reproduce.loops import CONTROLS
+from repsearch.reproduce.method_experiments import METHODS
 from repsearch.reproduce.rival_settings import AUGMENTED, LARGER, RIVAL_TRIALS
-from repsearch.reproduce.rule_settings import RULES
-from repsearch.reproduce.rule_settings import TUNING as TUNING_RULES
-from repsearch.reproduce.runs import Run
 from repsearch.reproduce.search_plans import EXPLORERS, READINGS, SIZES
 from repsearch.reproduce.trials import TUNING
 from repsearch.reproduce.variants import ABLATIONS, FIGURE4, TABLE1, TABLE2, TIED
 
-
-@dataclass(frozen=True)
-class Experiment:
-    """One figure or table of the paper, or a study beside it.
-
-    Args:
-        section: of the paper.
-        what: one line.
-        kind: of its runs.
-        data: names of the data sets; at smoke it is always the embedded digits.
-        variants: of each data set.
-        preset: run at this preset, which is then part of the book's experiments.
-        seeds: use only the first so many seeds.
-        main: variants that a verdict rests on, which use more, `MAIN_SEEDS`.
-        train: training images at the book preset, if not the preset's number.
-        first: the first seed that is used: settings were chosen with those before it.
-    """
-
-    section: str
-    what: str
-    kind: str
-    data: tuple[str, ...]
-    variants: tuple[str, ...]
-    preset: str | None = None
-    seeds: int = 3
-    main: tuple[str, ...] = ()
-    train: int | None = None
-    first: int = 0
-
-    def runs(self, preset: str, seeds: Sequence[int]) -> list[Run]:
-        """All runs, in order; none where the experiment is one of another preset."""
-        if self.preset and preset not in (self.preset, "book"):
-            return []
-        preset = self.preset or preset
-        seeds = [seed for seed in seeds if preset != "book" or seed >= self.first]
-        return [Run(self.kind, data, preset, variant, seed, self.train if preset == "book" else None)
-                for data in (("digits",) if preset == "smoke" else self.data)
-                for seed in seeds for variant in self.variants
-                if seed in seeds[: MAIN_SEEDS if variant in self.main else self.seeds]]
+if TYPE_CHECKING:
+    from repsearch.reproduce.runs import Run
 
 
-MAIN_SEEDS = 10
 ALL_SEEDS = tuple(range(10))
 ALL, PHOTOGRAPHS = ("mnist", "cifar10", "cifar100"), ("cifar10", "cifar100")
 MAIN = ("search-based", "slow-head", "sgd2", "sgd4", "untrained-body", "untrained-slow-head", "other", "class-means",
@@ -133,37 +91,7 @@ EXPERIMENTS = {
                                                ("cifar100",), LARGER[:4], seeds=1),
     "turns-rivals-tuning": Experiment("6", "settings of SGD, chosen on validation images", "rival", ("cifar10",),
                                       tuple(RIVAL_TRIALS), train=500, seeds=1),
-    "es-ranks": Experiment("", "low-rank noise: accuracy against rank and population", "es", ("mnist",), ("ranks",)),
-    "es-arms": Experiment("", "evolution strategies: who sees which images", "es", ("digits",), ("arms",),
-                          preset="smoke"),
-    "es-estimates": Experiment("", "how good the estimated gradients are, beside closed forms", "es-estimates",
-                               ("digits",), ("all",), preset="smoke", seeds=5),
-    "goea-theory": Experiment("", "greedy evolution where closed forms hold: angles, gains, chances", "goea-theory",
-                              ("digits",), ("all",)),
-    "goea-steps": Experiment("", "random steps of a network's weights, before training, at transfer, at the optimum",
-                             "goea-steps", ("mnist",), tuple(PLACES)),
-    "goea-greedy": Experiment("", "trainings by greedy evolution: as published, its sizes, ways to mix", "goea-greedy",
-                              ("mnist",), tuple(GENERATIONS)),
-    "goea-transfer": Experiment("", "flat and sharp networks before and after transfer", "goea-transfer", ("mnist",),
-                                ("archetypes",)),
-    "goea-flatness": Experiment("", "flatness by dropout, size, batch and epochs of SGD", "goea-flatness", ("mnist",),
-                                ("series",)),
-    "goea-rates": Experiment("", "their learning rates, chosen on validation images", "goea-flatness", ("mnist",),
-                             ("rates",), seeds=1),
-    "arena-weights": Experiment("", "one network and budget: evolution of weights, and SGD", "es", ("mnist",),
-                                tuple(METHODS), first=3),
-    "arena-weights-tuning": Experiment("", "settings of each, chosen on validation images", "es", ("mnist",), TUNING_ES,
-                                       seeds=1),
-    "arena-turns": Experiment("", "the same: one shot and the loop, of the perceptron", "es-turns", ("mnist",),
-                              ("loop",), first=3),
-    "arena-turns-tuning": Experiment("", "settings of the loop, chosen on validation images", "es-turns", ("mnist",),
-                                     tuple(TURNS), seeds=1),
-    "arena-rules": Experiment("", "one network and budget: rules without an end-to-end gradient, and SGD", "rules",
-                              ("mnist",), tuple(RULES), first=3),
-    "arena-rules-tuning": Experiment("", "settings of each, chosen on validation images", "rules", ("mnist",),
-                                     TUNING_RULES, seeds=1),
-    "bridge": Experiment("", "where searches and rules would have activations go, and where the gradient points",
-                         "bridge", ("cifar10",), ("all",)),
+    **METHODS,
     "bench": Experiment("A.4", "candidates a second: reference, engine, evolution libraries", "bench", ("cifar10",),
                         ("all",), preset="paper", seeds=1),
     "bench-strategies": Experiment("", "members a second of evolution strategies: the library's, EvoTorch's, evosax's",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from repsearch.reproduce.found import Found
+if TYPE_CHECKING:
+    from repsearch.reproduce.found import Found
 
 STRATEGIES, GREEDY = "strategies", "greedy"
 """In place of a section: claims of notes on evolution strategies, and of the papers on greedy evolution."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast, within
-from repsearch.reproduce.records import Record
 from repsearch.reproduce.seeds import Numbers, numbers, paired, shown
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.records import Record
 
 SERIES, ARCHETYPES = "goea-flatness-mnist-book-series", "goea-transfer-mnist-book-archetypes"
 ROBUST, WIDE, NARROW = "Robust Wide", "Brittle Wide", "Brittle Narrow"

@@ -7,12 +7,14 @@ from functools import partial
 from itertools import pairwise
 from math import sqrt
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast, within
-from repsearch.reproduce.records import Record
 from repsearch.reproduce.seeds import Numbers, numbers, paired, shown
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.records import Record
 
 THEORY, TRAININGS = "goea-theory-digits-book-all", "goea-greedy-mnist-book"
 PLACES = {"before": "before training", "transfer": "where transfer starts", "optimum": "at the optimum"}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from repsearch.reproduce import arena_claims as arena
 from repsearch.reproduce import flat_claims as flat
 from repsearch.reproduce import greedy_claims as greedy
 from repsearch.reproduce import strategy_claims as strategies
 from repsearch.reproduce.claim import GREEDY, STRATEGIES, Claim
-from repsearch.reproduce.found import Found
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.found import Found
 
 
 def noted() -> list[Claim]:

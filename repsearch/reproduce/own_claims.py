@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from math import inf
 from statistics import stdev
+from typing import TYPE_CHECKING
 
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast
-from repsearch.reproduce.records import Record
 from repsearch.reproduce.search_claims import PROGRESS
 from repsearch.reproduce.seeds import FEW, Numbers, group, numbers, paired, shown, tested
 from repsearch.reproduce.training_claims import POINT, POINTS
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.records import Record
 
 
 def climbed(record: Record, place: str, spent: float = inf) -> float:

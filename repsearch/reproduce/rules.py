@@ -3,37 +3,24 @@ step is from back-propagation's."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from repsearch.airbench import learn_network
 from repsearch.checks import InputError
-from repsearch.config import FitConfig
-from repsearch.data import Dataset, Split
 from repsearch.evaluation import logits, share_correct
 from repsearch.fitting import fit
-from repsearch.method import Batch, Method
 from repsearch.methods._cut import in_blocks
-from repsearch.methods.activity_perturbation import ActivityPerturbation
-from repsearch.methods.backprop import Backprop
-from repsearch.methods.feedback_alignment import FeedbackAlignment
 from repsearch.methods.forward_forward import ForwardForward
-from repsearch.methods.local_losses import LocalLosses
-from repsearch.methods.target_propagation import DifferenceTargetPropagation, TargetPropagation
+from repsearch.reproduce.rule_classes import CLASSES
+from repsearch.reproduce.rule_steps import agreement, first_batch
 from repsearch.reproduce.strategies import Cell, Setup, perceptron, thinned
 
-RULES: dict[str, Callable[..., Method]] = {method.__name__: method for method in (
-    Backprop, LocalLosses, FeedbackAlignment, TargetPropagation, DifferenceTargetPropagation, ForwardForward,
-    ActivityPerturbation)}
-WATCHED = 250
-"""Images of the batch on which steps are compared."""
+if TYPE_CHECKING:
+    from repsearch.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,7 @@ def run(setup: Setup, seed: int, root: str | None = None, _: Path | None = None)
 
 def _trained(setup: Setup, cell: Cell, data: Dataset, seed: int) -> dict[str, Any]:
     model, data = _network(setup, cell, data, seed)
-    method, epochs, cosines = RULES[cell.method](**cell.arguments), list[int](), list[list[float | None] | None]()
+    method, epochs, cosines = CLASSES[cell.method](**cell.arguments), list[int](), list[list[float | None] | None]()
 
     def watch(epoch: int, now: nn.Module) -> None:
         if setup.tested and epoch & (epoch - 1) == 0:
@@ -113,47 +100,3 @@ def cropped(data: Dataset, numbers: int) -> Dataset:
     parts = {name: replace(split, images=split.images[:, :, margin : side - margin, margin : side - margin])
              for name in ("train", "validation", "test") if (split := getattr(data, name))}
     return replace(data, **parts)
-
-
-def first_batch(split: Split) -> Batch:
-    """The first images of a split."""
-    images = split.images[:WATCHED].clone()
-    return Batch(images, split.labels[:WATCHED], 0, len(images))
-
-
-def agreement(model: nn.Module, method: Method, batch: Batch, config: FitConfig) -> list[float | None] | None:
-    """The cosine a stage between a method's gradient and that of the batch's cross-entropy, of copies, so that neither
-    model nor method changes; None for networks that can't be cut into stages.
-
-    Args:
-        model: as `method` was started with.
-        method: leaves gradients.
-        batch: of the model's images.
-        config: that the method is run with.
-    """
-    try:
-        in_blocks(model)
-    except InputError:
-        return None
-    twin, rule = copy.deepcopy((model, method))
-    twin.train()
-    exact = copy.deepcopy(twin)
-    for network in (twin, exact):
-        network.zero_grad()
-    rule.step(twin, replace(batch, images=batch.images.clone()), config)
-    F.cross_entropy(exact(batch.images.clone()), batch.labels).backward()  # type: ignore[no-untyped-call]
-    return [_cosine(a, b) for a, b in zip(_by_stage(twin), _by_stage(exact), strict=True)]
-
-
-def _by_stage(model: nn.Module) -> list[list[Tensor]]:
-    """Gradients of each block's weights, and last of the head's; zero where there is none."""
-    parts = in_blocks(model)
-    return [[torch.zeros_like(p) if p.grad is None else p.grad for p in stage.parameters()]
-            for stage in (*parts.blocks, parts.head)]
-
-
-def _cosine(ours: list[Tensor], theirs: list[Tensor]) -> float | None:
-    """Of all numbers together; None where one side is zero."""
-    a, b = (torch.cat([part.flatten() for part in side]).double() for side in (ours, theirs))
-    size = float(a.norm() * b.norm())
-    return float(a @ b) / size if size else None

@@ -14,7 +14,8 @@ import torch
 
 from repsearch import presets
 from repsearch.config import as_dict
-from repsearch.reproduce.plans import PLANS, Plan
+from repsearch.reproduce.plan import Plan
+from repsearch.reproduce.plans import PLANS
 from repsearch.reproduce.provenance import code_hash
 from repsearch.reproduce.records import Record, read_record, record
 

@@ -112,5 +112,5 @@ def test_who_asks_is_held_beside_evolution_and_the_gradient() -> None:
 
 def test_every_name_is_of_one(digits: rs.Dataset) -> None:
     assert len({ask.name for ask in ASKS}) == len(ASKS) and ASKS[0].method == "evolution"
-    assert {ask.method for ask in ASKS} - {"evolution", "LatentSearch"} <= set(bridge.RULES)
+    assert {ask.method for ask in ASKS} - {"evolution", "LatentSearch"} <= set(bridge.CLASSES)
     assert isinstance(rs.learn_network(digits, bridge_setup(presets.smoke("digits"), "all", None)), nn.Module)

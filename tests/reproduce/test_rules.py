@@ -17,7 +17,8 @@ from repsearch.methods import Backprop, FeedbackAlignment, ForwardForward
 from repsearch.reproduce import rules
 from repsearch.reproduce.records import read_records
 from repsearch.reproduce.rule_settings import BUDGET, CHOSEN, DIVERGED, FURTHER, RULES, TRIALS, TRIED, cell, rules_setup
-from repsearch.reproduce.rules import agreement, cropped, first_batch
+from repsearch.reproduce.rule_steps import agreement, first_batch
+from repsearch.reproduce.rules import cropped
 from repsearch.reproduce.strategies import perceptron
 
 SIZES = (64, 16, 16, 10)

@@ -49,7 +49,7 @@ def test_a_name_that_several_begin_with_stands_for_them() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["fig99"], "experiment='fig99': unknown; choose one of ablations, batch, bench, bench-strategies, candidates, chained, diversity, es-arms"),
+    (["fig99"], "experiment='fig99': unknown; choose one of ablations, arena-rules, arena-rules-tuning, arena-turns, arena-turns-tuning, arena-weights"),
     ([], "experiment: name one or more of perturbation, places, fig2, fig2-paper, fig3, table1"),
     (["fig2", "--preset", "huge"], "preset='huge': unknown"),
     (["fig2", "--variants", "fog"], "variant='fog': unknown; choose one of child, map, noise"),

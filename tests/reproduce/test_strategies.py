@@ -14,10 +14,11 @@ import repsearch as rs
 from repsearch import presets
 from repsearch.method import Method
 from repsearch.reproduce import cubes, estimates
+from repsearch.reproduce.arena_settings import es_setup
 from repsearch.reproduce.contenders import CONTENDERS
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.strategies import Cell, Setup, perceptron, run, thinned
-from repsearch.reproduce.strategy_settings import DIGITS, MNIST, es_setup
+from repsearch.reproduce.strategy_settings import DIGITS, MNIST
 
 SMALL = Sample("digits", 60, 50, 50)
 

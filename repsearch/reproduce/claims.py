@@ -6,12 +6,11 @@ from functools import partial
 
 from repsearch.reproduce import model_claims as models
 from repsearch.reproduce import own_claims as own
-from repsearch.reproduce import rule_claims as rules
 from repsearch.reproduce import search_claims as searched
 from repsearch.reproduce import training_claims as trained
-from repsearch.reproduce import turn_claims as turns
 from repsearch.reproduce.claim import Claim
 from repsearch.reproduce.found import Found
+from repsearch.reproduce.later_claims import section_5, section_6
 from repsearch.reproduce.noted import noted
 from repsearch.reproduce.records import Record, read_records
 
@@ -24,7 +23,7 @@ def claims() -> list[Claim]:
     """Every claim, in the paper's order; then those of other sources."""
     (paper,) = read_records("paper")
     return [*_section_2(), *_section_3_1(), *_section_3_2(), *_section_4_1(), *_section_4_3(paper), *_section_4_4(),
-            *_section_4_5(), *_section_5(), *_section_6(paper), *_appendix_b(), *noted()]
+            *_section_4_5(), *section_5(), *section_6(paper), *_appendix_b(), *noted()]
 
 
 def _section_2() -> list[Claim]:
@@ -157,41 +156,6 @@ def _appendix_b() -> list[Claim]:
         *(_entropies("between", "fig7", "B", data) for data in NAMES),
         *(Claim("B", f"Search-based training separates classes more at block 0: {NAMES[data]}", "", "fig6 fig7",
                 partial(models.separates_at_block0, data)) for data in NAMES),
-    ]
-
-
-def _section_5() -> list[Claim]:
-    """Of the paper's relatives, which it names and does not try."""
-    return [
-        *(Claim("5", f"{what}: MNIST", "", experiments, partial(judge, "mnist"), ours=True)
-          for experiments, asked in rules.ASKED.items() for what, judge in asked.items()),
-        *(Claim("5", f"{what}: CIFAR-10", "", "bridge", judge, ours=True) for what, judge in rules.BRIDGE.items()),
-    ]
-
-
-def _section_6(paper: Record) -> list[Claim]:
-    behind = [rows["SGD"][0] - max(row[0] for name, row in rows.items() if name != "SGD")
-              for table in ("table1", "table2") for rows in paper[table].values()]
-    return [
-        Claim("6", "Search-based training trails SGD", f"by {min(behind):.1f} to {max(behind):.1f} points",
-              "table1 table2", trained.trails_sgd),
-        *_turns(),
-        Claim("6", "Diverse representations give diverse models", "left open", None, Found.untried),
-    ]
-
-
-def _turns() -> list[Claim]:
-    controlled = turns.CONTROLLED
-    made_by = controlled.experiments.split()[0]
-    return [
-        Claim("6", f"Letting search and learning inform each other is better: {controlled.title}", "left open", made_by,
-              turns.turns_help),
-        Claim("6", f"It is the later searches that help: {controlled.title}", "", made_by, turns.later_searches_count,
-              ours=True),
-        *(Claim("6", f"The gap to SGD closes: {where.title}", "left open", where.experiments,
-                partial(turns.gap_closes, where)) for where in turns.TURNED),
-        *(Claim("6", f"Search and learning in turn get ahead of SGD: {where.title}", "", where.experiments,
-                partial(turns.overtakes, where), ours=True) for where in (*turns.TURNED, turns.BUDGETED)),
     ]
 
 

@@ -9,6 +9,7 @@ from repsearch.reproduce.experiment import Experiment
 from repsearch.reproduce.goea.settings import GENERATIONS, PLACES
 from repsearch.reproduce.rule_settings import RULES
 from repsearch.reproduce.rule_settings import TUNING as TUNING_RULES
+from repsearch.reproduce.set_settings import ARMS
 
 METHODS = {
     "es-ranks": Experiment("", "low-rank noise: accuracy against rank and population", "es", ("mnist",), ("ranks",)),
@@ -42,4 +43,6 @@ METHODS = {
                                      TUNING_RULES, seeds=1),
     "bridge": Experiment("", "where searches and rules would have activations go, and where the gradient points",
                          "bridge", ("cifar10",), ("all",)),
+    "sets": Experiment("6", "sets of models that differ in one thing: predictions, weights, corrupted images", "sets",
+                       ("cifar10",), tuple(ARMS), train=500, first=3),
 }

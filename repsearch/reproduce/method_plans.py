@@ -7,6 +7,7 @@ from repsearch.reproduce.bridge_settings import bridge_setup
 from repsearch.reproduce.goea.settings import SETUPS as GOEA
 from repsearch.reproduce.plan import Plan
 from repsearch.reproduce.rule_settings import rules_setup
+from repsearch.reproduce.set_settings import sets_setup
 from repsearch.reproduce.strategy_settings import estimates_setup
 
 METHODS = {
@@ -14,6 +15,7 @@ METHODS = {
     "es-turns": Plan("repsearch.reproduce.perceptron_turns", perceptron_turns_setup),
     "bridge": Plan("repsearch.reproduce.bridge", bridge_setup),
     "rules": Plan("repsearch.reproduce.rules", rules_setup),
+    "sets": Plan("repsearch.reproduce.sets", sets_setup),
     "es-estimates": Plan("repsearch.reproduce.estimates", estimates_setup),
     **{f"goea-{name}": Plan(f"repsearch.reproduce.goea.{name}", setup) for name, setup in GOEA.items()},
 }

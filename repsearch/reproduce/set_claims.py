@@ -11,6 +11,8 @@ from repsearch.reproduce.records import Record
 from repsearch.reproduce.seeds import BLOCKS, Numbers, paired, shown
 from repsearch.reproduce.set_tables import corrupted, in_pairs, lost, sets
 
+EQUALS = {"SGD stopped": "sgd-matched", "SGD of a few epochs": "sgd-short"}
+"""SGD as accurate as one shot, got in either way."""
 POINT, POINTS = 0.5, "points"
 DIFFER, ALIKE, EASIER = 0.05, 0.05, 0.05
 """The least that matters: of disagreement, as a share of chance's; of CKA; of a barrier, in nats."""
@@ -34,13 +36,18 @@ def diverse_models() -> Found:
 
 def differ_more_than_sgd() -> Found:
     """Against SGD of the same accuracy, or, of the loop, SGD as tuned; each with its own initial weights."""
-    pairs = {"one shot": ("inits", "sgd-matched"), "loop": ("loop-inits", "sgd-inits")}
+    pairs = {**_alike("one shot", "inits"), "loop": ("loop-inits", "sgd-inits")}
     return _disagree(pairs, "SGD's")
+
+
+def _alike(name: str, arm: str) -> dict[str, tuple[str, str]]:
+    """An arm against either SGD of its accuracy."""
+    return {f"{name} beside {how}": (arm, other) for how, other in EQUALS.items()}
 
 
 def _disagree(pairs: dict[str, tuple[str, str]], what: str) -> Found:
     found = {name: (over_chance(ours), over_chance(theirs)) for name, (ours, theirs) in pairs.items()}
-    ours, theirs = found["one shot"]
+    ours, theirs = next(iter(found.values()))
     return Found(f"{shown(ours, 2)} of chance's disagreement (one shot)", f"{what} {shown(theirs, 2)}",
                  [Contrast(paired(*both), DIFFER, name) for name, both in found.items()], digits=2)
 
@@ -57,7 +64,7 @@ def together(arm: str) -> Numbers:
 
 def ensembles_gain_more() -> Found:
     """Models with searches of their own against SGD of the same accuracy, or, of the loop, SGD as tuned."""
-    pairs = {"one shot": ("searches", "sgd-matched"), "loop": ("loop-searches", "sgd-inits")}
+    pairs = {**_alike("one shot", "searches"), "loop": ("loop-searches", "sgd-inits")}
     contrasts = [Contrast(paired(gain(ours), gain(theirs)), POINT, name) for name, (ours, theirs) in pairs.items()]
     return Found(f"{shown(gain('searches'))} points (one shot)", f"SGD {shown(gain('sgd-matched'))}", contrasts, POINTS)
 
@@ -73,23 +80,28 @@ def targets_make_alike() -> Found:
     def alike(arm: str, block: int) -> Numbers:
         return each(arm, lambda record: in_pairs(record, "cka", block))
 
-    contrasts = [Contrast(paired(alike("inits", block), alike("sgd-matched", block)), ALIKE, f"block {block}")
-                 for block in BLOCKS]
-    return Found(f"a CKA of {shown(alike('inits', 2), 2)} (block 2)", f"SGD {shown(alike('sgd-matched', 2), 2)}",
+    contrasts = [Contrast(paired(alike("inits", block), alike(other, block)), ALIKE, f"block {block} beside {how}")
+                 for how, other in EQUALS.items() for block in BLOCKS]
+    return Found(f"a CKA of {shown(alike('inits', 2), 2)} (block 2)", f"SGD stopped {shown(alike('sgd-matched', 2), 2)}",
                  contrasts, digits=2)
 
 
 def way_is_easier() -> Found:
     """The barrier between models of the same targets, channels matched, against SGD's of the same accuracy."""
-    ours, theirs = (each(arm, lambda record: in_pairs(record, "matched_barrier")) for arm in ("inits", "sgd-matched"))
-    return Found(f"a barrier of {shown(ours, 2)} nats", f"SGD {shown(theirs, 2)}",
-                 [Contrast(paired(theirs, ours), EASIER)], "nats", digits=2)
+    def rises(arm: str) -> Numbers:
+        return each(arm, lambda record: in_pairs(record, "matched_barrier"))
+
+    contrasts = [Contrast(paired(rises(other), rises("inits")), EASIER, how) for how, other in EQUALS.items()]
+    return Found(f"a barrier of {shown(rises('inits'), 2)} nats", f"SGD stopped {shown(rises('sgd-matched'), 2)}",
+                 contrasts, "nats", digits=2)
 
 
-def loses_less(ours: str, base: str) -> Found:
+def loses_less(ours: str, bases: dict[str, str]) -> Found:
     """Points of accuracy that corruption takes."""
-    own, theirs = each(ours, lost), each(base, lost)
-    return Found(f"{shown(own)} points lost", f"{shown(theirs)} points", [Contrast(paired(theirs, own), POINT)], POINTS)
+    own = each(ours, lost)
+    contrasts = [Contrast(paired(each(base, lost), own), POINT, how) for how, base in bases.items()]
+    first = each(next(iter(bases.values())), lost)
+    return Found(f"{shown(own)} points lost", f"SGD {shown(first)} points", contrasts, POINTS)
 
 
 def better_under_shift() -> Found:
@@ -105,8 +117,8 @@ ASKED: dict[str, Callable[[], Found]] = {
     "The same targets make representations more alike than the same labels do": targets_make_alike,
     "Between models of the same targets, channels matched, the loss rises less than between SGD's": way_is_easier,
     "Corruption takes less from one shot than from SGD of the same accuracy": partial(
-        loses_less, "inits", "sgd-matched"),
-    "Corruption takes less from SGD that saw noise": partial(loses_less, "sgd-noise", "sgd-inits"),
+        loses_less, "inits", EQUALS),
+    "Corruption takes less from SGD that saw noise": partial(loses_less, "sgd-noise", {"": "sgd-inits"}),
     "The loop is ahead of SGD on corrupted images": better_under_shift,
 }
 """Questions of ours."""

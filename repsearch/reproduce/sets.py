@@ -45,6 +45,7 @@ class Arm:
             or the "images" whose targets it learns.
         targets: of one search: each image's "own", or "class means".
         noise: std of noise on every image that SGD sees.
+        epochs: of SGD, if not the setup's.
     """
 
     what: str
@@ -52,6 +53,7 @@ class Arm:
     own: Literal["search", "network", "order", "images"]
     targets: Literal["own", "class means"] = "own"
     noise: float = 0.0
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def trained(setup: Setup, data: Dataset, seed: int, number: int, store: Path | N
         if arm.own == "order" and number:
             order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(own))
             data = replace(data, train=data.train[order])
-        fit(model, data, Noisy(setup.smoothing, setup.dropout, arm.noise), setup.sgd, own, progress=False)
+        config = replace(setup.sgd, epochs=arm.epochs or setup.sgd.epochs)
+        fit(model, data, Noisy(setup.smoothing, setup.dropout, arm.noise), config, own, progress=False)
     return model
 
 

@@ -22,7 +22,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from repsearch import measure, methods, networks, operators, presets
+    from repsearch import corruptions, differences, matching, measure, methods, networks, operators, presets
     from repsearch.airbench import convnet, learn_network, search_network
     from repsearch.alternating import alternate
     from repsearch.checks import InputError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from repsearch.training import History
     from repsearch.version import __version__
 
-_MODULES = ("measure", "methods", "networks", "operators", "presets")
+_MODULES = ("corruptions", "differences", "matching", "measure", "methods", "networks", "operators", "presets")
 _HOMES = {
     "alternating": ("alternate",), "rounds": ("AlternateConfig", "Rounds"),
     "airbench": ("convnet", "learn_network", "search_network"), "checks": ("InputError",),

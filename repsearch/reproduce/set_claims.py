@@ -70,7 +70,7 @@ def ensembles_gain_more() -> Found:
 
 
 def loops_together_are_ahead() -> Found:
-    """Five loops against five of SGD, each with its own initial weights."""
+    """A set of loops against one of SGD, each with its own initial weights."""
     ours, theirs = together("loop-inits"), together("sgd-inits")
     return Found(f"{shown(ours)} %", f"SGD {shown(theirs)} %", [Contrast(paired(ours, theirs), POINT)], POINTS)
 
@@ -82,8 +82,8 @@ def targets_make_alike() -> Found:
 
     contrasts = [Contrast(paired(alike("inits", block), alike(other, block)), ALIKE, f"block {block} beside {how}")
                  for how, other in EQUALS.items() for block in BLOCKS]
-    return Found(f"a CKA of {shown(alike('inits', 2), 2)} (block 2)", f"SGD stopped {shown(alike('sgd-matched', 2), 2)}",
-                 contrasts, digits=2)
+    ours, theirs = alike("inits", 2), alike("sgd-matched", 2)
+    return Found(f"a CKA of {shown(ours, 2)} (block 2)", f"SGD stopped {shown(theirs, 2)}", contrasts, digits=2)
 
 
 def way_is_easier() -> Found:
@@ -113,7 +113,7 @@ def better_under_shift() -> Found:
 ASKED: dict[str, Callable[[], Found]] = {
     "Search-based models differ more than SGD's, for their accuracy": differ_more_than_sgd,
     "Models with searches of their own gain more together than SGD's": ensembles_gain_more,
-    "Five loops together are ahead of five of SGD": loops_together_are_ahead,
+    "Several loops together are ahead of as many of SGD": loops_together_are_ahead,
     "The same targets make representations more alike than the same labels do": targets_make_alike,
     "Between models of the same targets, channels matched, the loss rises less than between SGD's": way_is_easier,
     "Corruption takes less from one shot than from SGD of the same accuracy": partial(

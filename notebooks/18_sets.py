@@ -187,7 +187,8 @@ Markdown(set_tables.inside_table())
 pixels = data.test.images[:1] * data.std[0] + data.mean[0]
 picture = pixels.clamp(0, 1).repeat(1, 3, 1, 1)
 figure, axes = plt.subplots(4, 4, figsize=(6.4, 7))
-for ax, name in zip(axes.flat, ("clean", *corruptions.CORRUPTIONS)):
+names = ("clean", *corruptions.CORRUPTIONS)
+for ax, name in zip(axes.flat, names, strict=True):
     shown = picture if name == "clean" else corruptions.corrupt(
         picture, name, severity=5)
     ax.imshow(shown[0].permute(1, 2, 0), interpolation="nearest")

@@ -61,8 +61,8 @@ _MOVED = {
 __all__ = [
     "AlternateConfig", "Dataset", "FitConfig", "History", "InputError", "LayerSearch", "LearnConfig", "Network",
     "Rounds", "SearchConfig", "Split", "Targets", "__version__", "accuracy", "activations", "alternate",
-    "calibrate", "convnet", "fit", "from_tensors", "learn", "learn_network", "load", "measure", "methods",
-    "networks", "operators", "predict", "presets", "search", "search_network",
+    "calibrate", "convnet", "corruptions", "differences", "fit", "from_tensors", "learn", "learn_network", "load",
+    "matching", "measure", "methods", "networks", "operators", "predict", "presets", "search", "search_network",
 ]
 
 

@@ -429,6 +429,21 @@ print(f"right: {rs.accuracy(network, table.test):.0%} of four, after",
       len(network.genome.hidden), "hidden units")
 
 # %% [markdown]
+# It is at home in tasks of this size. Beside it the same evolution of weights alone, and, on digits of eight by eight
+# pixels, back-propagation in a perceptron with eight hidden units:
+#
+# ```
+# python -m repsearch reproduce topology
+# ```
+
+# %% tags=["copyable"]
+from repsearch.reproduce.topology_claims import topology_table
+
+Markdown(topology_table())
+
+# %% [markdown]
+# PLACEHOLDER
+#
 # ## All of them on one budget
 #
 # How far do they get, and how far does search in the space of *activations*, on the same network? It has two hidden

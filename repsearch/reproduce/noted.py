@@ -10,6 +10,7 @@ from repsearch.reproduce import arena_claims as arena
 from repsearch.reproduce import flat_claims as flat
 from repsearch.reproduce import greedy_claims as greedy
 from repsearch.reproduce import strategy_claims as strategies
+from repsearch.reproduce import topology_claims as topology
 from repsearch.reproduce.claim import GREEDY, STRATEGIES, Claim
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _strategies() -> list[Claim]:
               strategies.rank_hardly_matters),
         *(Claim(STRATEGIES, f"{what}: MNIST", "", arena.EXPERIMENTS, partial(judge, "mnist"), ours=True)
           for what, judge in arena.ASKED.items()),
+        *(Claim(STRATEGIES, what, "", "topology", judge, ours=True) for what, judge in topology.ASKED.items()),
     ]
 
 

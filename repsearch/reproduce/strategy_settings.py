@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from repsearch.config import FitConfig
-from repsearch.reproduce import estimates
+from repsearch.reproduce import estimates, topology
 from repsearch.reproduce.loops import sample_of
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.strategies import Cell, Setup
@@ -64,6 +64,11 @@ def ranks(preset: Preset) -> Setup:
 def within(budget: float, batch: int, rate: float) -> FitConfig:
     """Whatever fits into a budget, in F."""
     return FitConfig(FOREVER, batch, rate, momentum=0.0, budget=budget)
+
+
+def topology_setup(*_: Any) -> topology.Setup:
+    """On digits, whatever the preset."""
+    return topology.Setup(replace(SMALL, train=500), FitConfig(100, 50, 0.1))
 
 
 def estimates_setup(*_: Any) -> estimates.Setup:

@@ -98,6 +98,16 @@ def test_chapters_in_the_table_of_contents_exist_and_all_are_there() -> None:
     assert {f"notebooks/{chapter.stem}" for chapter in CHAPTERS} <= set(listed)
 
 
+def test_the_page_of_methods_has_every_method() -> None:
+    """With the file it is in, and a chapter that uses it."""
+    text = (ROOT / "book" / "methods.md").read_text()
+    rows = re.findall(r"^\| \[`(\w+)`\]\(\S+/blob/main/(\S+)\) \|.*\[\d+\]\(\.\./(\S+)\) \|$", text, re.M)
+    assert sorted(name for name, _, _ in rows) == sorted([*rs.methods.names(), "Regression"])
+    for name, file, chapter in rows:
+        assert f"\nclass {name}(" in (ROOT / file).read_text(), file
+        assert name in (ROOT / f"{chapter}.py").read_text() or name == "Regression", chapter
+
+
 def test_records_say_what_made_them() -> None:
     records = sorted(FOLDER.glob("*-[0-9].json"))
     assert len(records) == len(list(FOLDER.glob("*.json"))) - 1 > 200  # all but the paper's own numbers

@@ -114,6 +114,11 @@ def contest(key: Callable[[Any], float] | None = None) -> Again:
     return one(first - second, 0.5, first)
 
 
+def topology(task: str, ours: str, base: str) -> Again:
+    first, second = together(*(each("topology-digits-smoke-both", lambda r, arm=arm: 100 * r[task][arm]["test"]) for arm in (ours, base)))
+    return one(first - second, 0.5, first)
+
+
 PAIRS, SINGLE = "antithetic, all images", "one-sided, all images, baseline"
 ROWS: dict[str, Callable[[], Again]] = {
     "The variance of an estimate is a quadratic's, within a fifth (before training, sigma 0.01)": closed_forms,
@@ -138,6 +143,11 @@ ROWS: dict[str, Callable[[], Again]] = {
     "Within the budget, one shot in activations trains better than they: MNIST": partial(contest, lambda record: 100 * record["test"][0]),
     "Within the budget, search and learning in turn train better than they: MNIST":
         partial(contest, lambda record: 100 * record["test"][int(np.argmax(record["validation"]))]),
+    "NEAT: links that evolve solve more of the exclusive or than weights alone":
+        partial(topology, "exclusive_or", "weights and links", "weights alone"),
+    "NEAT: links that evolve tell more odd from even digits than weights alone":
+        partial(topology, "digits", "weights and links", "weights alone"),
+    "Back-propagation in a perceptron tells more of them than NEAT does": partial(topology, "digits", "back-propagation", "weights and links"),
 }
 CLAIMS = {claim.what: claim for claim in claims() if claim.section == "strategies"}
 

@@ -442,7 +442,9 @@ from repsearch.reproduce.topology_claims import topology_table
 Markdown(topology_table())
 
 # %% [markdown]
-# PLACEHOLDER
+# Weights alone make a linear network, which can't have all four right. On digits evolution hardly finds a hidden unit
+# that helps: links that evolve can't be told from weights alone, and the gradient is ahead after a small part of the
+# passes.
 #
 # ## All of them on one budget
 #

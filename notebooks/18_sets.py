@@ -41,7 +41,7 @@ from repsearch.reproduce import set_figures, set_tables
 
 seed = 0
 preset = rs.presets.smoke("digits")
-data = rs.load("digits", train=150, validation=100, test=300, seed=seed)
+data = rs.load("digits", train=100, validation=50, test=300, seed=seed)
 network = rs.search_network(data, preset, seed)
 print(f"seed {seed}, device cpu; this chapter takes half a minute")
 
@@ -110,8 +110,8 @@ for name, models in pairs.items():
 # %% [markdown]
 # ## Are they different inside?
 #
-# Two representations of the same images are *aligned* if images that are near each other in one are so in the other. With
-# $X$ and $Y$ centred over the images {cite}`kornblith2019similarity`,
+# Two representations of the same images are *aligned* if images that are near each other in one are so in the other.
+# With $X$ and $Y$ centred over the images {cite}`kornblith2019similarity`,
 #
 # $$ \operatorname{CKA} = \frac{\lVert Y^\top X \rVert^2}{\lVert X^\top X \rVert\, \lVert Y^\top Y \rVert} $$
 #
@@ -127,9 +127,9 @@ for name, models in {"untrained": untrained, **pairs}.items():
     print(f"{name}: CKA", [round(value, 2) for value in cka])
 
 # %% [markdown]
-# Weights can be held side by side, too. Hidden channels have no order, so first put those of one network in the order in
-# which its weights are nearest to the other's, an assignment problem a layer {cite}`ainsworth2023git`. Then walk straight
-# from one to the other. The *barrier* is how high the loss rises above the line between its ends
+# Weights can be held side by side, too. Hidden channels have no order, so first put those of one network in the order
+# in which its weights are nearest to the other's, an assignment problem a layer {cite}`ainsworth2023git`. Then walk
+# straight from one to the other. The *barrier* is how high the loss rises above the line between its ends
 # {cite}`frankle2020linear`; without one, two networks lie in one basin.
 
 # %% tags=["copyable"]
@@ -149,8 +149,8 @@ for name, (a, b) in pairs.items():
 # ## Sets that differ in one thing
 #
 # On 500 photographs of CIFAR-10, three models a set, three sets. The models of a set are alike in all but what its name
-# says: images, seeds, settings. One shot and the loop are the paper's method and [that of chapter 11](11_turns); SGD has
-# tuned weight decay, label smoothing and batches. One shot is less accurate than SGD, and less accurate models differ
+# says: images, seeds, settings. One shot is the paper's method, the loop [that of chapter 11](11_turns); SGD has tuned
+# weight decay, label smoothing and batches. One shot is less accurate than SGD, and less accurate models differ
 # more, by any measure. So SGD comes thrice: as it is; stopped in the epoch in which it is as accurate as one shot on
 # validation images; and run to its end in so few epochs that it is about as accurate.
 #

@@ -18,7 +18,7 @@ METHODS = {
     "es-estimates": Experiment("", "how good the estimated gradients are, beside closed forms", "es-estimates",
                                ("digits",), ("all",), preset="smoke", seeds=5),
     "topology": Experiment("", "NEAT at its own size: the exclusive or, odd and even digits", "topology", ("digits",),
-                           ("both",), preset="smoke"),
+                           ("both",), preset="smoke", seeds=5),
     "goea-theory": Experiment("", "greedy evolution where closed forms hold: angles, gains, chances", "goea-theory",
                               ("digits",), ("all",)),
     "goea-steps": Experiment("", "random steps of a network's weights, before training, at transfer, at the optimum",

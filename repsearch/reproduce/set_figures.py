@@ -46,7 +46,7 @@ def apart() -> Figure:
         axes[0].set_yticks(range(len(arms)), [_name(ARMS[arm]) for arm in arms], fontsize=9)
         axes[0].invert_yaxis()
         axes[0].set_xlabel("disagreement,\nshare of chance's")
-        axes[1].set_xlabel("gain of four together,\npoints")
+        axes[1].set_xlabel("gain of three together,\npoints")
     return figure
 
 

@@ -176,8 +176,9 @@ def ensemble(logits: Sequence[Tensor], labels: Tensor) -> Ensemble:
 def cka(X: Tensor, Y: Tensor) -> float:
     """Linear centred kernel alignment of two representations of the same images, in 0..1.
 
-    <K, L> / (|K| |L|) with K and L the Gram matrices of the features, centred over the images: 1 if one is a rotation
-    and scaling of the other. With n not well above the features it is large for unrelated representations too.
+    The cosine of K and L, <K, L> / sqrt(<K, K> <L, L>), the Gram matrices of the features, centred over the images: 1
+    if one is a rotation and scaling of the other. With n not well above the features it is large for unrelated
+    representations too.
 
     Args:
         X: (n, ...).

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def parameter_distance(a: nn.Module, b: nn.Module) -> float:
-    """|a - b| / sqrt(|a| |b|), Euclidean, over all trainable parameters of two networks of one architecture.
+    """norm(a - b) / sqrt(norm(a) norm(b)), over all trainable parameters of two networks of one architecture.
 
     0 if they are equal, sqrt(2) if orthogonal and of equal length. BatchNorm undoes the scale of the filters before
     it, so networks that compute the same can still differ in it.

@@ -53,7 +53,7 @@ class ActivityPerturbation(Method):
             float32.
 
     Example:
-        >>> from repsearch import fit, learn_network, load, presets
+        >>> from repsearch import FitConfig, fit, learn_network, load, presets
         >>> data, preset = load("digits", train=100, validation=50, test=50), presets.smoke("digits")
         >>> history = fit(learn_network(data, preset), data, ActivityPerturbation(), FitConfig(epochs=1, batch=50),
         ...               progress=False)

@@ -68,6 +68,7 @@ class LatentSearch(Regression):
             searched image by image, activations that are not finite; in `start`, all that `Regression` refuses.
 
     Example:
+        >>> from dataclasses import replace
         >>> from repsearch import fit, learn_network, load, presets, search_network
         >>> data, preset = load("digits", train=50, validation=50, test=50), presets.smoke("digits")
         >>> method = LatentSearch(search_network(data, preset), "gradient", steps=2)
@@ -148,6 +149,7 @@ def equal_samples(config: SearchConfig) -> tuple[int, ...]:
     """How many samples of random search, with its start, are as many evaluations as an evolution makes, layer by layer.
 
     Example:
+        >>> from repsearch import LayerSearch, SearchConfig
         >>> equal_samples(SearchConfig((LayerSearch(300, 0.3, 5, 5), LayerSearch(10, 0.1))))
         (66239, 2439)
     """

@@ -61,7 +61,7 @@ class TargetPropagation(Method):
             float32; in a step, feedback that diverges.
 
     Example:
-        >>> from repsearch import fit, learn_network, load, presets
+        >>> from repsearch import FitConfig, fit, learn_network, load, presets
         >>> data, preset = load("digits", train=100, validation=50, test=50), presets.smoke("digits")
         >>> history = fit(learn_network(data, preset), data, TargetPropagation(steps=1), FitConfig(epochs=1, batch=50),
         ...               progress=False)
@@ -155,7 +155,7 @@ class DifferenceTargetPropagation(TargetPropagation):
         InputError: as `TargetPropagation`.
 
     Example:
-        >>> from repsearch import fit, learn_network, load, presets
+        >>> from repsearch import FitConfig, fit, learn_network, load, presets
         >>> data, preset = load("digits", train=100, validation=50, test=50), presets.smoke("digits")
         >>> method, config = DifferenceTargetPropagation("fixed"), FitConfig(epochs=1, batch=50)
         >>> history = fit(learn_network(data, preset), data, method, config, progress=False)

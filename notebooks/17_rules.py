@@ -272,7 +272,7 @@ Markdown(table(("5",)))
 # **1.** Measure the cosine of random feedback on the digits network before and after training.
 
 # %% tags=["copyable", "hide-cell"]
-from repsearch.reproduce.rules import agreement, first_batch
+from repsearch.reproduce.rule_steps import agreement, first_batch
 
 network = perceptron(data, (64, 32, 32, 10), seed)
 method = rs.methods.FeedbackAlignment("random")

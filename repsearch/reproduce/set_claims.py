@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from repsearch.reproduce.found import Found
 from repsearch.reproduce.intervals import Contrast
-from repsearch.reproduce.records import Record
-from repsearch.reproduce.seeds import BLOCKS, Numbers, paired, shown
-from repsearch.reproduce.set_tables import corrupted, in_pairs, lost, sets
+from repsearch.reproduce.seeds import BLOCKS, Numbers, numbers, paired, shown
+from repsearch.reproduce.set_tables import corrupted, in_pairs, lost, name
+from repsearch.reproduce.training_claims import POINT, POINTS
+
+if TYPE_CHECKING:
+    from repsearch.reproduce.records import Record
 
 EQUALS = {"SGD stopped": "sgd-matched", "SGD of a few epochs": "sgd-short"}
 """SGD as accurate as one shot, got in either way."""
-POINT, POINTS = 0.5, "points"
 DIFFER, ALIKE, EASIER = 0.05, 0.05, 0.05
 """The least that matters: of disagreement, as a share of chance's; of CKA; of a barrier, in nats."""
 
 
 def each(arm: str, value: Callable[[Record], float]) -> Numbers:
     """A number of each set of an arm, by seed."""
-    return {record["seed"]: value(record) for record in sets(arm)}
+    return numbers(name(arm), value)
 
 
 def over_chance(arm: str) -> Numbers:

@@ -35,7 +35,8 @@ def compared(models: Sequence[Network], data: Dataset) -> dict[str, Any]:
     """How different models are on the test images, and what they gain together.
 
     Returns:
-        `accuracy` of each, in 0..1; `pairs`, one entry each, see `pair`; `ensemble`, see `repsearch.differences`;
+        `accuracy` of each, in 0..1; `pairs`, what `repsearch.differences` says of each two, `over_chance` being their
+        disagreement as a share of chance's, and what `weights_apart` does; `ensemble`, see `differences.ensemble`;
         `distinct`, the effective number of different predictions.
     """
     split, found = data.test, [logits(model, data.test.images) for model in models]

@@ -10,9 +10,14 @@ from repsearch.reproduce.set_settings import ARMS, SHIFTED
 from repsearch.reproduce.tables import markdown, mean_std
 
 
+def name(arm: str) -> str:
+    """The name, without its seed, of the records of an arm."""
+    return f"sets-cifar10-500-book-{arm}"
+
+
 def sets(arm: str) -> list[Record]:
     """The committed sets of an arm, one a seed."""
-    return read_records(f"sets-cifar10-500-book-{arm}-[0-9]*")
+    return read_records(f"{name(arm)}-[0-9]*")
 
 
 def in_pairs(record: Record, key: str, block: int | None = None) -> float:
@@ -21,8 +26,7 @@ def in_pairs(record: Record, key: str, block: int | None = None) -> float:
 
 
 def corrupted(record: Record, names: Sequence[str] = ()) -> float:
-    """Percent of corrupted images that are labelled correctly, the mean over severities and corruptions: all or these.
-    """
+    """Percent of corrupted images labelled correctly, the mean over severities and corruptions: all, or these."""
     found = record["shift"]["corrupted"]
     return float(100 * mean(mean(found[name]) for name in names or found))
 

@@ -10,11 +10,11 @@ from repsearch.reproduce.intervals import Contrast
 from repsearch.reproduce.records import read_records
 from repsearch.reproduce.seeds import Numbers, numbers, paired, shown
 from repsearch.reproduce.tables import markdown, mean_std
+from repsearch.reproduce.training_claims import POINT, POINTS
 
 RECORDS = "topology-digits-smoke-both"
 TASKS = {"exclusive_or": "exclusive or", "digits": "odd and even digits"}
 BOTH, ALONE, GRADIENT = "weights and links", "weights alone", "back-propagation"
-POINT, POINTS = 0.5, "points"
 
 
 def accuracy(task: str, arm: str) -> Numbers:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,8 @@ from repsearch.config import split_population
 from repsearch.corruptions import CORRUPTIONS, corrupt
 from repsearch.evaluation import logits, share_correct
 from repsearch.method import Batch
+from repsearch.reproduce import set_figures, set_tables
+from repsearch.reproduce.records import FOLDER
 from repsearch.reproduce.rivals import Regularised
 from repsearch.reproduce.samples import Sample
 from repsearch.reproduce.set_measures import compared, shifted
@@ -186,6 +190,16 @@ def test_a_run_has_what_tables_read(small: Setup) -> None:
     found = run(replace(setup, models=2), SEED)
     assert len(found["accuracy"]) == 2 and len(found["pairs"]) == 1 and set(found["shift"]) == {"clean", "corrupted"}
     assert "shift" not in run(replace(setup, models=1, corrupted=0), SEED)
+
+
+def test_families_are_of_all_corruptions_and_tables_of_all_arms() -> None:
+    assert sorted(name for names in set_figures.FAMILIES.values() for name in names) == sorted(CORRUPTIONS)
+    line = next(line for line in set_tables.shift_table().splitlines() if ARMS["inits"].what in line)
+    files = sorted(FOLDER.glob("sets-cifar10-500-book-inits-*.json"))
+    shifts = [json.loads(file.read_text())["shift"] for file in files]
+    corrupted = [100 * np.mean(list(shift["corrupted"].values())) for shift in shifts]
+    assert f"| {np.mean(corrupted):.1f} ± {np.std(corrupted, ddof=1):.1f} |" in line
+    assert len(set_tables.predictions_table().splitlines()) == 2 + len(ARMS) - 1  # one saw noise, and is compared elsewhere
 
 
 def test_every_arm_has_a_name_and_a_setup() -> None:
